@@ -1,0 +1,72 @@
+"""Every argument check and its wording, once. Each error names the argument, its value and what is accepted."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from lit_attr.registry import did_you_mean
+
+
+class ArgumentError(ValueError):
+    """An argument outside what is accepted; the message is built here so that all read alike.
+
+    Example:
+        >>> raise ArgumentError("steps", 0, "a positive integer")
+        Traceback (most recent call last):
+        lit_attr._checks.ArgumentError: `steps` must be a positive integer, got 0
+    """
+
+    def __init__(self, name: str, value: object, accepted: str) -> None:
+        super().__init__(f"`{name}` must be {accepted}, got {value if isinstance(value, str) else repr(value)}")
+
+
+def positive_int(name: str, value: object) -> None:
+    """Refuse anything but an integer of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ArgumentError(name, value, "a positive integer")
+
+
+def not_negative(name: str, value: float) -> None:
+    """Refuse a negative number and NaN."""
+    if not value >= 0:
+        raise ArgumentError(name, value, "a number of at least 0")
+
+
+def fraction(name: str, value: float, *, end: bool = True) -> None:
+    """Refuse a number outside [0, 1], or outside [0, 1) where `end` is false."""
+    if not 0 <= value <= 1 or (value == 1 and not end):
+        raise ArgumentError(name, value, "in [0, 1]" if end else "in [0, 1)")
+
+
+def one_of(name: str, value: str, accepted: Iterable[str]) -> None:
+    """Refuse a word that is not in the list."""
+    accepted = list(accepted)
+    if value not in accepted:
+        msg = f"`{name}` is '{value}'; {did_you_mean(str(value), accepted)}"
+        raise ValueError(msg)
+
+
+def batch_of_floats(name: str, value: object) -> None:
+    """Refuse what is not a floating tensor with a batch axis, and NaN or infinity in it."""
+    if not isinstance(value, Tensor) or not value.is_floating_point() or value.dim() < 2:
+        got = f"a {value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise ArgumentError(name, got, "a floating tensor [B, ...]")
+    if not bool(torch.isfinite(value).all()):
+        raise ArgumentError(name, "NaN or infinite values", "finite")
+
+
+def unit_range(name: str, value: Tensor, instead: str) -> None:
+    """Refuse images outside [0, 1]; `instead` says what to do with them."""
+    if value.numel() == 0:
+        return
+    low, high = (float(v) for v in torch.aminmax(value.detach()))
+    if low < -1e-4 or high > 1 + 1e-4:
+        raise ArgumentError(name, f"[{low:.3g}, {high:.3g}]: {instead}", "images in [0, 1]")
+
+
+def classes_below(name: str, index: Tensor, num_classes: int) -> None:
+    """Refuse a class index outside 0..num_classes-1."""
+    if index.numel() and not bool(((index >= 0) & (index < num_classes)).all()):
+        bad = int(index[(index < 0) | (index >= num_classes)][0])
+        raise ArgumentError(name, bad, f"a class index in 0..{num_classes - 1}")

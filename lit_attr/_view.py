@@ -1,0 +1,106 @@
+"""A model as methods and metrics see it: the evidence of variants of one batch, their gradients, every pass counted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lit_attr._checks import batch_of_floats, classes_below
+from lit_attr._guard import no_trace
+from lit_attr.objectives import Objective
+from lit_attr.targets import ClassTarget, Target, logits_of
+
+
+class Passes(NamedTuple):
+    """Forward and backward passes of the model, per sample."""
+
+    forward: float
+    backward: float
+
+
+@dataclass
+class View:
+    """The model, one batch and its target, while `looking_at` is open.
+
+    Attributes:
+        model: the model, in eval mode, parameters frozen.
+        inputs: the samples `[B, ...]`, detached, no inference tensor.
+        target: what is explained of each sample.
+    """
+
+    model: nn.Module
+    inputs: Tensor
+    target: Target
+    forwards: int = 0
+    backwards: int = 0
+    _checked: bool = field(default=False, repr=False)
+
+    @property
+    def rows(self) -> Tensor:
+        """0..B-1: each sample as its own variant."""
+        return torch.arange(len(self.inputs), device=self.inputs.device)
+
+    @property
+    def passes(self) -> Passes:
+        """What was run so far, per sample."""
+        count = max(1, len(self.inputs))
+        return Passes(self.forwards / count, self.backwards / count)
+
+    def evidence(self, points: Tensor, rows: Tensor) -> Tensor:
+        """Class evidence `[N, K]` of the variants `points` `[N, ...]`; differentiable where `points` is."""
+        self.forwards += len(points)
+        evidence = self.target.evidence(self.model(points), rows)
+        if not self._checked:
+            classes_below("target", self.target.index, evidence.shape[1])
+            self._checked = True
+        return evidence
+
+    def value(self, points: Tensor, rows: Tensor, objective: Objective) -> Tensor:
+        """The objective at each variant, `[N]`, without a graph."""
+        with torch.no_grad():
+            return objective(self.evidence(points, rows), self.target.index[rows])
+
+    def gradient(self, points: Tensor, rows: Tensor, objective: Objective) -> Tensor:
+        """The gradient of the objective at each variant, float32 or wider, `[N, ...]`."""
+        points = points.detach().to(self.inputs.dtype).requires_grad_()
+        values = objective(self.evidence(points, rows), self.target.index[rows])
+        (gradient,) = torch.autograd.grad(values.sum(), points)
+        self.backwards += len(points)
+        return gradient if gradient.dtype == torch.float64 else gradient.float()
+
+
+@contextmanager
+def looking_at(model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None) -> Iterator[View]:
+    """Open a view of `model` on one batch; leaves no trace in the model or the global random state.
+
+    Args:
+        model: any module that takes `inputs`.
+        inputs: the samples, floating, `[B, ...]`.
+        target: the explained class: an index, a long tensor `[B]`, a `Target`, or None for the predicted class (one
+            forward pass more).
+
+    Raises:
+        ArgumentError: for inputs that are not finite floats, or a target that does not fit them.
+    """
+    batch_of_floats("inputs", inputs)
+    with no_trace(model):
+        inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        if target is None:
+            with torch.no_grad():
+                view = View(model, inputs, ClassTarget(logits_of(model(inputs)).argmax(1)), forwards=len(inputs))
+        else:
+            view = View(model, inputs, _expanded(target, inputs))
+        yield view
+
+
+def _expanded(target: int | Tensor | Target, inputs: Tensor) -> Target:
+    found = (target if isinstance(target, Target) else ClassTarget(target)).to(inputs.device)
+    if isinstance(found, ClassTarget) and found.index.dim() == 0:
+        return ClassTarget(found.index.expand(len(inputs)))
+    if len(found.index) != len(inputs):
+        msg = f"`target` has {len(found.index)} classes for {len(inputs)} samples; give one per sample, or one index"
+        raise ValueError(msg)
+    return found

@@ -1,0 +1,59 @@
+"""The scalar that is differentiated, one per sample, as a function of class evidence.
+
+An objective f takes evidence `[N, K]` and the explained class `[N]` and returns `[N]`. It never
+couples samples.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from lit_attr._checks import one_of
+
+__all__ = ["OBJECTIVES", "Objective", "get_objective"]
+
+Objective: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+
+def logit(evidence: Tensor, index: Tensor) -> Tensor:
+    """z_y, in (-inf, inf)."""
+    return evidence.gather(1, index[:, None])[:, 0]
+
+
+def logprob(evidence: Tensor, index: Tensor) -> Tensor:
+    """log softmax(z)_y, in (-inf, 0]: minus the cross entropy."""
+    return logit(evidence.log_softmax(1), index)
+
+
+def prob(evidence: Tensor, index: Tensor) -> Tensor:
+    """softmax(z)_y, in [0, 1]."""
+    return logit(evidence.softmax(1), index)
+
+
+def margin(evidence: Tensor, index: Tensor) -> Tensor:
+    """z_y minus the largest other logit."""
+    others = evidence.scatter(1, index[:, None], -torch.inf)
+    return logit(evidence, index) - others.amax(1)
+
+
+def sum_logprob(evidence: Tensor, index: Tensor) -> Tensor:  # noqa: ARG001 - asks no class: LAAI's label-agnostic objective
+    """The sum over all classes of log softmax(z), in (-inf, -K log K]."""
+    return evidence.log_softmax(1).sum(1)
+
+
+OBJECTIVES: dict[str, Objective] = {f.__name__: f for f in (logit, logprob, prob, margin, sum_logprob)}
+
+
+def get_objective(objective: str | Objective) -> Objective:
+    """The function behind a name; a function is returned as it is.
+
+    Example:
+        >>> get_objective("prob")(torch.zeros(2, 4), torch.tensor([0, 3]))
+        tensor([0.2500, 0.2500])
+    """
+    if not isinstance(objective, str):
+        return objective
+    one_of("objective", objective, OBJECTIVES)
+    return OBJECTIVES[objective]
