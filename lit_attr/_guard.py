@@ -12,14 +12,14 @@ from torch import nn
 @contextmanager
 def private_rng(device: torch.device | None = None) -> Iterator[None]:
     """Restore the global random state of Python, NumPy and torch (CPU, and `device` where it is CUDA) on leaving."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, numpy = random.getstate(), np.random.get_state()
     devices = [device] if device is not None and device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        np.random.set_state(numpy)
 
 
 @contextmanager

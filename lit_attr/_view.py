@@ -63,13 +63,26 @@ class View:
         with torch.no_grad():
             return objective(self.evidence(points, rows), self.target.index[rows])
 
-    def gradient(self, points: Tensor, rows: Tensor, objective: Objective) -> Tensor:
-        """The gradient of the objective at each variant, float32 or wider, `[N, ...]`."""
+    def gradient(self, points: Tensor, rows: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        """The gradient of the objective at each variant, float32 or wider, `[N, ...]`, and the evidence `[N, K]`."""
         points = points.detach().to(self.inputs.dtype).requires_grad_()
-        values = objective(self.evidence(points, rows), self.target.index[rows])
-        (gradient,) = torch.autograd.grad(values.sum(), points)
-        self.backwards += len(points)
-        return gradient if gradient.dtype == torch.float64 else gradient.float()
+        evidence = self.evidence(points, rows)
+        (gradient,) = self.derive(objective(evidence, self.target.index[rows]), points)
+        return gradient if gradient.dtype == torch.float64 else gradient.float(), evidence.detach()
+
+    def derive(self, values: Tensor, *wanted: Tensor) -> tuple[Tensor, ...]:
+        """The gradients of per-sample values `[N]` with respect to tensors they were computed from: one backward.
+
+        Raises:
+            ValueError: if the values do not depend on such a tensor in a differentiable way.
+        """
+        self.backwards += len(values)
+        found = torch.autograd.grad(values.sum(), wanted, allow_unused=True) if values.requires_grad else ()
+        gradients = tuple(gradient for gradient in found if gradient is not None)
+        if len(gradients) < len(wanted):
+            msg = f"the output of {type(self.model).__name__} does not depend differentiably on what is explained"
+            raise ValueError(msg)
+        return gradients
 
 
 @contextmanager

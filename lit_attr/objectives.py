@@ -23,7 +23,7 @@ def logit(evidence: Tensor, index: Tensor) -> Tensor:
 
 
 def logprob(evidence: Tensor, index: Tensor) -> Tensor:
-    """log softmax(z)_y, in (-inf, 0]: minus the cross entropy."""
+    """Log softmax(z)_y, in (-inf, 0]: minus the cross entropy."""
     return logit(evidence.log_softmax(1), index)
 
 

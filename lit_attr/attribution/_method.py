@@ -1,0 +1,101 @@
+"""The contract of every attribution method: frozen settings, called with a model, samples and a target."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from lit_attr._view import Passes, View, looking_at
+from lit_attr.objectives import Objective, get_objective
+from lit_attr.registry import Registry
+from lit_attr.targets import Target
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a method found out about a batch.
+
+    Attributes:
+        attribution: signed, un-normalised, detached, float32 (float64 for float64 inputs); of the shape of the
+            inputs, or `[B, 1, H, W]` for methods that explain places. Larger supports the explained objective.
+        endpoint: the other end of the path, of the shape of the inputs; None for methods without a path.
+        completeness_error: the attribution's sum minus the change of the objective from the end point to the input,
+            `[B]`; None without an end point.
+        confidence: probability of the explained class at the points that were evaluated, `[B, P]`; None where no
+            point stands for itself.
+        info: what the method decided by itself, such as the layer that Grad-CAM took.
+        passes: forward and backward passes that were run, per sample, the check of completeness included (filled in
+            by `explain`).
+    """
+
+    attribution: Tensor
+    endpoint: Tensor | None = None
+    completeness_error: Tensor | None = None
+    confidence: Tensor | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    passes: Passes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """Base of all attribution methods.
+
+    A subclass is a frozen dataclass with its settings; it writes `attribute` and `passes` and overrides nothing else.
+    It holds no model and no state, so that one instance serves any model, and can be hashed, compared and logged.
+
+    Args:
+        max_batch: the most variants in one forward pass; None chooses from the device and the size of a sample, and
+            halves it when memory runs out. The result does not depend on it.
+        objective: the explained scalar f: a name or a function (see `lit_attr.objectives`).
+    """
+
+    max_batch: int | None = None
+    objective: str | Objective = "logit"
+
+    def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:
+        """The attribution alone; see `explain`. Costs `passes()`, and one forward more where `target` is None."""
+        with looking_at(model, inputs, target) as view:
+            return self.attribute(view).attribution
+
+    def explain(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Explanation:
+        """The attribution with all that is known about it.
+
+        Args:
+            model: any module that gives logits (see `lit_attr.targets.logits_of`). It is evaluated in eval mode and
+                nothing in it is changed; it may be frozen, compiled, or in training.
+            inputs: samples `[B, ...]`, floating; images `[B, C, H, W]` in [0, 1] with the normalisation in the model.
+            target: the explained class: an index, a long tensor `[B]`, a `Target`; None is the predicted class.
+
+        Raises:
+            ValueError: for non-finite inputs, a class out of range, or settings that do not fit the model.
+        """
+        with looking_at(model, inputs, target) as view:
+            found = self.attribute(view)
+            error = None
+            if found.endpoint is not None:
+                objective = get_objective(self.objective)
+                start, end = (view.value(points, view.rows, objective) for points in (view.inputs, found.endpoint))
+                error = found.attribution.flatten(1).sum(1) - (start - end)
+            return replace(found, completeness_error=error, passes=view.passes)
+
+    @abstractmethod
+    def attribute(self, view: View) -> Explanation:
+        """Explain `view.inputs`; called once per call, inside the guard."""
+
+    @abstractmethod
+    def passes(self) -> Passes:
+        """Passes per sample of a call with a given target."""
+
+
+METHODS: Registry[Method] = Registry("method", Method)  # type: ignore[type-abstract]  # the base, used for isinstance
+
+
+def available() -> list[str]:
+    """The names of all attribution methods, as configs and logs use them.
+
+    Example:
+        >>> "ig" in available()
+        True
+    """
+    return METHODS.names()
