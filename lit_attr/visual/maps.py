@@ -1,0 +1,132 @@
+"""Attribution maps as colours. A map with nothing in it is a result to be shown, never an error."""
+
+import functools
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_attr._checks import ArgumentError, fraction, one_of
+from lit_attr.visual.images import RGB, to_picture
+
+Sign = Literal["signed", "positive", "absolute"]
+
+# An odd number of colours, so that zero has the middle one to itself.
+_COLOURS = 255
+
+
+def heat(attribution: Tensor, sign: Sign = "signed") -> tuple[Tensor, str]:
+    """Sum the channels of an attribution and scale it for display.
+
+    The scale is the 99th percentile of the absolute values, so that one outlier does not blacken the rest; what lies
+    beyond is clipped. Where fewer than one pixel in a hundred differs from zero, the scale is the maximum.
+
+    Args:
+        attribution: `[C, H, W]` or `[H, W]`, any finite scale.
+        sign: "signed" keeps both signs, "positive" drops what speaks against, "absolute" shows the strength alone.
+
+    Returns:
+        Values float32 `[H, W]` in [-1, 1], and a note for the caption, empty for an ordinary map. A map that is
+        constant carries no ranking and comes out as zeros; NaN comes out as 0, infinities as -1 and 1. The note then
+        says "all zero", "none positive", "constant (0.12)" or "3 non-finite values".
+
+    Raises:
+        ArgumentError: for a tensor of another shape.
+        ValueError: for an unknown `sign`.
+
+    Example:
+        >>> heat(torch.tensor([[0.0, 1.0], [-2.0, 4.0]]))[0].tolist()[1][1]
+        1.0
+        >>> heat(torch.zeros(3, 2, 2))
+        (tensor([[0., 0.],
+                [0., 0.]]), 'all zero')
+    """
+    one_of("sign", sign, ["signed", "positive", "absolute"])
+    if attribution.dim() not in {2, 3} or not attribution.numel():
+        raise ArgumentError("attribution", f"shape {tuple(attribution.shape)}", "a tensor [C, H, W] or [H, W]")
+    values = attribution.detach().cpu().double()  # double: the sum over channels cannot overflow
+    values = values.sum(0) if values.dim() == 3 else values
+    if sign != "signed":
+        values = values.clamp(min=0) if sign == "positive" else values.abs()
+    finite = values[values.isfinite()]
+    lost = values.numel() - finite.numel()
+    flat = _flat(finite, sign)
+    scaled = values.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf) / (1.0 if flat else _scale(finite))
+    if flat:
+        scaled = torch.where(scaled.isinf(), scaled, 0.0)
+    return scaled.clamp(-1, 1).float(), ", ".join(filter(None, [f"{lost} non-finite values" * bool(lost), flat]))
+
+
+def to_rgb(values: Tensor, cmap: str = "bwr") -> RGB:
+    """Colour a map of `heat`: -1 is the first colour of the scale, 0 the middle one, 1 the last.
+
+    Args:
+        values: `[H, W]` in [-1, 1]; what lies outside is clipped.
+        cmap: a colour map of matplotlib. The default has bright ends: those of "RdBu_r" are so dark that single pixels
+            of either sign look black.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+
+    Example:
+        >>> to_rgb(torch.tensor([[-1.0, 0.0, 1.0]])).tolist()
+        [[[0, 0, 255], [255, 255, 255], [255, 0, 0]]]
+    """
+    half = _COLOURS // 2
+    index = values.detach().cpu().clamp(-1, 1).mul(half).round().long() + half
+    colours: RGB = _table(cmap)[index.numpy()]
+    return colours
+
+
+def overlay(image: Tensor, values: Tensor, alpha: float = 0.9) -> RGB:
+    """Lay a map over the grey image: the stronger the value, the more of its colour covers the image.
+
+    Args:
+        image: `[C, H, W]`.
+        values: `[H, W]` in [-1, 1], as `heat` gives them.
+        alpha: how much colour the values -1 and 1 have, in [0, 1].
+
+    Returns:
+        uint8 `[H, W, 3]`; a map of zeros shows the grey image alone.
+
+    Raises:
+        ArgumentError: where the map is not of the image's size.
+    """
+    fraction("alpha", alpha)
+    if values.shape != image.shape[-2:]:
+        raise ArgumentError("values", f"shape {tuple(values.shape)}", f"of the image's size {tuple(image.shape[-2:])}")
+    grey = to_picture(image).mean(-1, keepdims=True, dtype=np.float32)
+    grey = 150 + grey * (105 / 255)  # pale, so that the colours speak first
+    weight = alpha * values.detach().cpu().float().clamp(-1, 1).abs().sqrt().numpy()[..., None]
+    mixed = (1 - weight) * grey + weight * to_rgb(values)
+    rounded: RGB = np.rint(mixed).astype(np.uint8)
+    return rounded
+
+
+def _flat(finite: Tensor, sign: Sign) -> str:
+    """What to call a map without structure; empty for one that has some."""
+    if not finite.numel():
+        return "none finite"
+    low, high = (float(v) for v in torch.aminmax(finite))
+    if low == high == 0:
+        return "none positive" if sign == "positive" else "all zero"
+    # A constant map that went through float32 sums differs in its last digits.
+    return f"constant ({high:.2g})" if high - low <= 1e-6 * max(abs(low), abs(high)) else ""
+
+
+def _scale(finite: Tensor) -> float:
+    """The 99th percentile of the absolute values, or the largest where that is zero."""
+    size = finite.abs().flatten()
+    rank = max(1, int(np.ceil(0.99 * size.numel())))
+    return float(size.kthvalue(rank).values) or float(size.max())
+
+
+@functools.cache
+def _table(cmap: str) -> RGB:
+    """The colours of a scale, uint8 `[255, 3]`."""
+    from matplotlib import colormaps  # slow to import
+
+    one_of("cmap", cmap, list(colormaps))
+    table: RGB = np.rint(colormaps[cmap].resampled(_COLOURS)(np.arange(_COLOURS))[:, :3] * 255).astype(np.uint8)
+    return table
