@@ -1,0 +1,125 @@
+"""Weights & Biases that never asks: online for whoever is logged in, offline for everyone else.
+
+Lightning's own logger prompts for an account, or stops a job that has no terminal to be asked on.
+"""
+
+import configparser
+import netrc
+import os
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch import loggers
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+
+class WandbLogger(loggers.WandbLogger):
+    """Lightning's W&B logger, offline unless the user is logged in, and quiet.
+
+    Online or offline is decided when the logger is made, without a question and without a connection: by the variable
+    WANDB_MODE ("online", "offline", "disabled"), else by the `mode` that `wandb offline` has written, else by whether
+    there is an API key (WANDB_API_KEY, or what `wandb login` has stored). One line on the console says where the run
+    is, or how to upload it. The run itself is started by the first thing logged; wandb is imported only then.
+
+    Args:
+        project: the project's name.
+        name: the run's name; None lets W&B invent one.
+        save_dir: the folder of the local files; it is made where it is missing.
+        version: the id of an earlier run to go on with.
+        log_model: upload checkpoints: at the end (True), whenever one is written ("all"), or never. Turned off, with a
+            warning, where the run is not online.
+        entity: the user or team that the run belongs to; None for the user's default.
+        group: the name under which runs are shown together.
+        tags: labels of the run.
+
+    Example:
+        >>> logger = WandbLogger(project="digits", tags=["baseline"])
+        >>> logger.name
+        'digits'
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str = "lit_attr",
+        name: str | None = None,
+        save_dir: str | Path = "runs",
+        version: str | None = None,
+        log_model: Literal["all"] | bool = False,
+        entity: str | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
+    ) -> None:
+        mode = _mode()
+        if log_model and mode in {"offline", "dryrun", "disabled"}:
+            rank_zero_warn(
+                f"W&B is {mode}: `log_model` is turned off, checkpoints stay on this machine."
+                " `wandb login` or WANDB_MODE=online uploads them."
+            )
+            log_model = False
+        super().__init__(
+            name=name,
+            save_dir=save_dir,
+            version=version,
+            project=project,
+            log_model=log_model,
+            entity=entity,
+            group=group,
+            tags=tags,
+            # Not Lightning's `offline`: that sets WANDB_MODE for the whole process and all that it starts.
+            mode=mode,
+            settings={"silent": True},
+        )
+        # wandb 0.31 warns of this setting even where it is None, as Lightning 2.6 passes it.
+        self._wandb_init.pop("anonymous", None)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, started at the first call; on other ranks than zero a dummy that swallows everything."""
+        if self._experiment is None:
+            # Without the folder, wandb would write to the system's temporary one.
+            Path(str(self.save_dir)).mkdir(parents=True, exist_ok=True)
+            run = super().experiment
+            mode = self._wandb_init["mode"]
+            if mode in {"offline", "dryrun"}:
+                rank_zero_info(f"W&B is offline; `wandb sync {Path(run.dir).parent}` uploads this run.")
+            elif mode != "disabled":
+                rank_zero_info(f"W&B run: {run.url}")
+        return self._experiment
+
+
+def _mode() -> str:
+    """The mode the user has asked for, else "online" where there is a key and "offline" where there is none."""
+    written = _settings()
+    asked = os.environ.get("WANDB_MODE") or written.get("mode")
+    return asked or ("online" if _has_key(written) else "offline")
+
+
+def _settings() -> dict[str, str]:
+    """What `wandb login` and `wandb offline` have written for the user and for this folder."""
+    parser = configparser.ConfigParser(interpolation=None)
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    try:
+        parser.read([folder / "settings", Path("wandb", "settings")])
+    except configparser.Error:  # wandb itself treats an unreadable file as an empty one
+        return {}
+    return dict(parser["default"]) if parser.has_section("default") else {}
+
+
+def _has_key(written: dict[str, str]) -> bool:
+    """Whether wandb would find credentials; looked up as wandb does, whose own functions may prompt or connect."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or written.get("api_key"):
+        return True
+    server = os.environ.get("WANDB_BASE_URL") or written.get("base_url") or "https://api.wandb.ai"
+    named = os.environ.get("NETRC")
+    for path in [named] if named else ["~/.netrc", "~/_netrc"]:
+        try:
+            found = netrc.netrc(Path(path).expanduser()).authenticators(urlsplit(server).netloc)
+        except (OSError, netrc.NetrcParseError):
+            continue
+        if found and found[2]:
+            return True
+    return False
