@@ -1,1 +1,9 @@
-"""To be filled."""
+"""Metrics of attributions: pure per-sample functions and torchmetrics classes."""
+
+from lit_attr.metrics._base import METRICS, AttributionMetric, available
+from lit_attr.metrics._evaluation import Evaluation
+from lit_attr.metrics.deletion import Deletion
+from lit_attr.metrics.gap import Gap
+from lit_attr.metrics.insertion import Insertion
+
+__all__ = ["METRICS", "AttributionMetric", "Deletion", "Evaluation", "Gap", "Insertion", "available"]

@@ -1,0 +1,7 @@
+"""Per-sample values of the metrics, without states."""
+
+from lit_attr.metrics.deletion import deletion
+from lit_attr.metrics.gap import gap
+from lit_attr.metrics.insertion import insertion
+
+__all__ = ["deletion", "gap", "insertion"]

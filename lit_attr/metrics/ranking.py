@@ -1,0 +1,63 @@
+"""From an attribution to an order of the positions of an input."""
+
+import torch
+from torch import Tensor
+
+from lit_attr._checks import ArgumentError
+
+__all__ = ["channel_axis", "position_map", "rank_map"]
+
+
+def channel_axis(inputs: Tensor) -> int | None:
+    """Axis 1, except for features `[B, D]`, which have none, and token embeddings `[B, L, E]`, where it is the last."""
+    return {2: None, 3: 2}.get(inputs.dim(), 1)
+
+
+def position_map(attribution: Tensor, inputs: Tensor) -> Tensor:
+    """One number per position: the attribution summed over channels, sign kept.
+
+    A position is what changes as one: a pixel with all its channels, a token with its embedding, a feature.
+
+    Args:
+        attribution: `[B, C, H, W]`, `[B, 1, H, W]` or `[B, H, W]` for images `[B, C, H, W]`; likewise with or without
+            the channel axis for other inputs; `[B, D]` for features.
+        inputs: the samples; channels are axis 1, in `[B, L, E]` the last axis, in `[B, D]` there are none.
+
+    Returns:
+        The map, float32 or wider, with a channel axis of length one, so that it broadcasts to `inputs`.
+
+    Raises:
+        ArgumentError: where the sizes do not fit.
+
+    Example:
+        >>> position_map(torch.ones(1, 3, 2, 2), torch.rand(1, 3, 2, 2)).shape
+        torch.Size([1, 1, 2, 2])
+    """
+    axis, shape = channel_axis(inputs), tuple(inputs.shape)
+    found = attribution.detach().to(inputs.device)
+    if axis is not None and found.shape == (*shape[:axis], *shape[axis + 1 :]):
+        found = found.unsqueeze(axis)
+    single = shape if axis is None else (*shape[:axis], 1, *shape[axis + 1 :])
+    if found.shape not in (shape, single):
+        got = f"{tuple(attribution.shape)} for inputs {shape}"
+        raise ArgumentError("attribution", got, "of the size of the inputs, with or without channels")
+    found = found if found.dtype == torch.float64 else found.float()
+    return found if axis is None else found.sum(axis, keepdim=True)
+
+
+def rank_map(positions: Tensor) -> Tensor:
+    """The rank of each position, 0 for the largest value; of equal values the lower flat index comes first.
+
+    Args:
+        positions: a map `[B, ...]`.
+
+    Returns:
+        Ranks 0..N-1 of each sample, int32, in the shape of `positions`.
+
+    Example:
+        >>> rank_map(torch.tensor([[0.5, 2.0, 0.5]]))
+        tensor([[1, 0, 2]], dtype=torch.int32)
+    """
+    order = positions.flatten(1).argsort(dim=1, descending=True, stable=True)
+    ranks = torch.arange(order.shape[1], dtype=torch.int32, device=order.device).expand_as(order)
+    return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranks).view_as(positions)
