@@ -14,6 +14,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import loggers
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+_OFFLINE = {"offline", "dryrun"}
+
 
 class WandbLogger(loggers.WandbLogger):
     """Lightning's W&B logger, offline unless the user is logged in, and quiet.
@@ -53,7 +55,7 @@ class WandbLogger(loggers.WandbLogger):
         tags: list[str] | None = None,
     ) -> None:
         mode = _mode()
-        if log_model and mode in {"offline", "dryrun", "disabled"}:
+        if log_model and mode in {*_OFFLINE, "disabled"}:
             rank_zero_warn(
                 f"W&B is {mode}: `log_model` is turned off, checkpoints stay on this machine."
                 " `wandb login` or WANDB_MODE=online uploads them."
@@ -82,13 +84,26 @@ class WandbLogger(loggers.WandbLogger):
         if self._experiment is None:
             # Without the folder, wandb would write to the system's temporary one.
             Path(str(self.save_dir)).mkdir(parents=True, exist_ok=True)
-            run = super().experiment
             mode = self._wandb_init["mode"]
-            if mode in {"offline", "dryrun"}:
+            if mode in _OFFLINE:
+                _keep_wandb_offline()
+            run = super().experiment
+            if mode in _OFFLINE:
                 rank_zero_info(f"W&B is offline; `wandb sync {Path(run.dir).parent}` uploads this run.")
             elif mode != "disabled":
                 rank_zero_info(f"W&B run: {run.url}")
         return self._experiment
+
+
+def _keep_wandb_offline() -> None:
+    """Make wandb as a whole offline: its usage statistics do not ask the mode of the run.
+
+    With wandb 0.31, a run that alone is offline still ends with a request to the server, and where that cannot be
+    reached the process hangs for ten seconds.
+    """
+    import wandb
+
+    wandb.setup(wandb.Settings(mode="offline"))
 
 
 def _mode() -> str:
