@@ -33,7 +33,8 @@ class GradCAM(Method):
     In [0, inf), float32. The layer's gradients may all be negative: then the map is zero.
 
     Args:
-        layer: dotted name of a submodule with output `[B, C, h, w]`; None takes the last one with h, w > 1.
+        layer: dotted name of a submodule with output `[B, C, h, w]`; None takes the last one with h, w > 1 in the
+            proportions of the input. Of a submodule that is used several times the last use counts.
 
     Raises:
         ValueError: if the layer does not exist, is not spatial, or does not lead to the output.
@@ -58,11 +59,8 @@ class GradCAM(Method):
 
         def work(start: int, stop: int) -> None:
             rows = torch.arange(start, stop, device=maps.device)
-            points = view.inputs[start:stop].detach().requires_grad_()
-            with _watching(view.model, self.layer) as seen:
-                evidence = view.evidence(points, rows)
-            info["layer"], activation = _spatial(seen, self.layer, view.model)
-            (gradient,) = view.derive(objective(evidence, view.target.index[rows]), activation)
+            info["layer"], activation, evidence = _activation(view, rows, info.get("layer", self.layer))
+            (gradient,) = view.derive(view.score(evidence, rows, objective), activation)
             weights = gradient.to(dtype).mean((2, 3), keepdim=True)
             cam = (weights * activation.detach().to(dtype)).sum(1, keepdim=True).relu()
             maps[start:stop] = F.interpolate(cam, size, mode="bilinear", align_corners=False)
@@ -71,20 +69,59 @@ class GradCAM(Method):
         return Explanation(maps, info=info)
 
     def passes(self) -> Passes:
-        """One forward and one backward pass (a part of one)."""
+        """One forward and one backward pass (a part of one).
+
+        One forward more, of the first chunk, where no layer is named and the model overwrites the output of the layer
+        it found in place, as DenseNet does.
+        """
         return Passes(1, 1)
 
 
-@contextmanager
-def _watching(model: nn.Module, layer: str | None) -> Iterator[dict[str, Tensor]]:
-    """Record the output of `layer`, or where it is None the last spatial output, during the forward passes inside."""
-    seen: dict[str, Tensor] = {}
+def _activation(view: View, rows: Tensor, layer: str | None) -> tuple[str, Tensor, Tensor]:
+    """The layer's name, its output for the samples `rows`, and the evidence computed from it."""
+    points = view.inputs[rows].requires_grad_()
+    with _watching(view.model, layer, points.shape[2:]) as seen:
+        evidence = view.evidence(points, rows)
+    name, activation = _spatial(seen, layer, view.model)
+    if layer is None and activation._version != seen.version:
+        return _activation(view, rows, name)
+    return name, activation, evidence
 
-    def keep(_: nn.Module, __: Any, output: Any, *, name: str) -> None:
-        spatial = isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1
-        if layer is not None or spatial:
-            seen.clear()
-            seen[name] = output
+
+@dataclass
+class _Seen:
+    """The output that is kept: the latest of the best rank."""
+
+    name: str = ""
+    output: Any = None
+    version: int = 0
+    rank: int = -1
+
+
+def _rank(output: Any, size: torch.Size) -> int:
+    """2: places of the input; 1: one place, or axes that are not places (channels last); 0: anything else."""
+    if not isinstance(output, Tensor) or output.dim() != 4:
+        return 0
+    (h, w), (height, width) = output.shape[2:], size
+    same_form = abs(h * width - w * height) <= 0.25 * max(h * width, w * height)  # unpadded layers are a little off
+    return 2 if same_form and 1 < h <= height and 1 < w <= width else 1
+
+
+@contextmanager
+def _watching(model: nn.Module, layer: str | None, size: torch.Size) -> Iterator[_Seen]:
+    """Record the output of `layer`, or where it is None the last spatial output, during the forward pass inside."""
+    seen = _Seen()
+
+    def keep(_: nn.Module, __: Any, output: Any, *, name: str) -> Tensor | None:
+        rank = _rank(output, size)
+        if rank < max(seen.rank, 2 if layer is None else 0):
+            return None
+        seen.name, seen.output, seen.rank = name, output, rank
+        if not isinstance(output, Tensor):
+            return None
+        seen.version = output._version
+        # What follows may write into the output, so it goes on with a copy. Not in a search, which would copy them all.
+        return None if layer is None else output.clone()
 
     inner = getattr(model, "_orig_mod", model)  # what torch.compile wrapped
     watched = {n: m for n, m in inner.named_modules() if n} if layer is None else {layer: _submodule(inner, layer)}
@@ -115,14 +152,13 @@ def _submodule(model: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
-def _spatial(seen: dict[str, Tensor], layer: str | None, model: nn.Module) -> tuple[str, Tensor]:
+def _spatial(seen: _Seen, layer: str | None, model: nn.Module) -> tuple[str, Tensor]:
     """The recorded layer, refused with a reason where Grad-CAM is not defined on it."""
-    if not seen:
+    if not seen.name:
         what = "was not called" if layer else "found no submodule with a spatial output [B, C, h, w]"
         msg = f"Grad-CAM: layer {layer or ''} {what} in {type(model).__name__}; name another `layer`"
         raise ValueError(msg)
-    name, activation = next(iter(seen.items()))
-    if not isinstance(activation, Tensor) or activation.dim() != 4:
-        got = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
-        raise ArgumentError("layer", f"'{name}', whose output is {got}", "a layer with output [B, C, h, w]")
-    return name, activation
+    if seen.rank == 0:
+        got = tuple(seen.output.shape) if isinstance(seen.output, Tensor) else type(seen.output).__name__
+        raise ArgumentError("layer", f"'{seen.name}', whose output is {got}", "a layer with output [B, C, h, w]")
+    return seen.name, seen.output
