@@ -41,13 +41,13 @@ def in_chunks(total: int, inputs: Tensor, max_batch: int | None, work: Callable[
     size = max_batch or default_chunk(inputs)
     done = 0
     while done < total:
+        base = tried = done
         try:
-            base = done
             for start, stop in _even(total - base, size):
-                work(base + start, base + stop)
-                done = base + stop
+                tried = base + stop
+                work(base + start, tried)
+                done = tried
         except torch.OutOfMemoryError:
-            if size == 1:
+            if tried - done == 1:
                 raise
-            size = max(1, size // 2)
-            torch.cuda.empty_cache()
+            size = (tried - done) // 2
