@@ -10,12 +10,11 @@ from torch import nn
 
 
 @contextmanager
-def private_rng(device: torch.device | None = None) -> Iterator[None]:
-    """Restore the global random state of Python, NumPy and torch (CPU, and `device` where it is CUDA) on leaving."""
+def private_rng(*devices: torch.device) -> Iterator[None]:
+    """Restore the global random state of Python, NumPy and torch (CPU, and CUDA `devices`) on leaving."""
     python, numpy = random.getstate(), np.random.get_state()
-    devices = [device] if device is not None and device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=[device for device in devices if device.type == "cuda"]):
             yield
     finally:
         random.setstate(python)
@@ -32,14 +31,19 @@ def no_trace(model: nn.Module) -> Iterator[None]:
     """
     modules = [(module, module.training) for module in model.modules()]
     parameters = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers() if not buffer.is_inference()]
-    device = next((p.device for p, _ in parameters), None)
+    buffers = [
+        (module, name, buffer, buffer.clone(), buffer._version)
+        for module, _ in modules
+        for name, buffer in module._buffers.items()
+        if buffer is not None and not buffer.is_inference()
+    ]
+    devices = {parameter.device for parameter, _ in parameters} | {entry[2].device for entry in buffers}
     try:
         for module, _ in modules:
             module.training = False
         for parameter, _ in parameters:
             parameter.requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad(), private_rng(device):
+        with torch.inference_mode(False), torch.enable_grad(), private_rng(*devices):
             yield
     finally:
         for module, training in modules:
@@ -47,6 +51,9 @@ def no_trace(model: nn.Module) -> Iterator[None]:
         for parameter, requires_grad in parameters:
             parameter.requires_grad_(requires_grad)
         with torch.inference_mode(False), torch.no_grad():
-            for buffer, saved, version in buffers:
+            for module, name, buffer, saved, version in buffers:
+                now = module._buffers.get(name)
+                if now is not None and now.shape == buffer.shape:  # one of another shape is a cache that grew
+                    module._buffers[name] = buffer
                 if buffer._version != version:
                     buffer.copy_(saved)
