@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lit_attr._checks import batch_of_floats, classes_below
+from lit_attr._checks import ArgumentError, batch_of_floats, classes_below
 from lit_attr._guard import no_trace
 from lit_attr.objectives import Objective
 from lit_attr.targets import ClassTarget, Target, logits_of
@@ -52,22 +52,29 @@ class View:
     def evidence(self, points: Tensor, rows: Tensor) -> Tensor:
         """Class evidence `[N, K]` of the variants `points` `[N, ...]`; differentiable where `points` is."""
         self.forwards += len(points)
-        evidence = self.target.evidence(self.model(points), rows)
+        evidence = self.target.evidence(self.model(points.clone()), rows)  # a first layer may write into its input
         if not self._checked:
             classes_below("target", self.target.index, evidence.shape[1])
             self._checked = True
         return evidence
 
+    def score(self, evidence: Tensor, rows: Tensor, objective: Objective) -> Tensor:
+        """The objective of evidence `[N, K]`, one value per variant, `[N]`."""
+        values = objective(evidence, self.target.index[rows])
+        if values.shape != rows.shape:
+            raise ArgumentError("objective", f"shape {tuple(values.shape)}", f"one value per row, [{len(rows)}]")
+        return values
+
     def value(self, points: Tensor, rows: Tensor, objective: Objective) -> Tensor:
         """The objective at each variant, `[N]`, without a graph."""
         with torch.no_grad():
-            return objective(self.evidence(points, rows), self.target.index[rows])
+            return self.score(self.evidence(points, rows), rows, objective)
 
     def gradient(self, points: Tensor, rows: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         """The gradient of the objective at each variant, float32 or wider, `[N, ...]`, and the evidence `[N, K]`."""
         points = points.detach().to(self.inputs.dtype).requires_grad_()
         evidence = self.evidence(points, rows)
-        (gradient,) = self.derive(objective(evidence, self.target.index[rows]), points)
+        (gradient,) = self.derive(self.score(evidence, rows, objective), points)
         return gradient if gradient.dtype == torch.float64 else gradient.float(), evidence.detach()
 
     def derive(self, values: Tensor, *wanted: Tensor) -> tuple[Tensor, ...]:
@@ -103,7 +110,8 @@ def looking_at(model: nn.Module, inputs: Tensor, target: int | Tensor | Target |
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
         if target is None:
             with torch.no_grad():
-                view = View(model, inputs, ClassTarget(logits_of(model(inputs)).argmax(1)), forwards=len(inputs))
+                predicted = logits_of(model(inputs.clone())).argmax(1)
+            view = View(model, inputs, ClassTarget(predicted), forwards=len(inputs))
         else:
             view = View(model, inputs, _expanded(target, inputs))
         yield view
