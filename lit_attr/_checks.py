@@ -1,6 +1,7 @@
 """Every argument check and its wording, once. Each error names the argument, its value and what is accepted."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ class ArgumentError(ValueError):
 
     def __init__(self, name: str, value: object, accepted: str) -> None:
         super().__init__(f"`{name}` must be {accepted}, got {value if isinstance(value, str) else repr(value)}")
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """From the finished message: an error must survive the way from a worker process."""
+        return type(self).__new__, (type(self), *self.args)
 
 
 def positive_int(name: str, value: object) -> None:

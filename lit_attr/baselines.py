@@ -6,9 +6,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from lit_attr._checks import ArgumentError, one_of, unit_range
+from lit_attr._checks import ArgumentError, batch_of_floats, one_of, unit_range
 
-__all__ = ["Baseline", "get_baseline"]
+__all__ = ["Baseline", "check_baseline", "get_baseline"]
 
 Baseline: TypeAlias = str | float | Tensor | Callable[[Tensor], Tensor]
 
@@ -17,32 +17,43 @@ _COLOURS = {"black": 0.0, "white": 1.0}
 _NAMES = [*_COLOURS, "mean"]
 
 
+def check_baseline(name: str, baseline: Baseline) -> None:
+    """Refuse an unknown word, before there are inputs."""
+    if isinstance(baseline, str):
+        one_of(name, baseline, _NAMES)
+
+
 def get_baseline(name: str, baseline: Baseline, inputs: Tensor) -> Tensor:
-    """The baseline of each sample, of the shape, dtype and device of `inputs`.
+    """The baseline of each sample, of the shape, dtype and device of `inputs`, detached.
 
     Args:
         name: the argument's name, for error messages.
-        baseline: "black" or "white" (images in [0, 1] only), "mean" (each image's own mean per channel), a number in
-            the units of the inputs, a tensor that broadcasts to `inputs`, or a function of `inputs`.
+        baseline: "black" or "white" (images in [0, 1] only), "mean" (each image's own mean per channel; of flat inputs
+            `[B, D]` their mean), a number in the units of the inputs, a tensor that broadcasts to `inputs`, or a
+            function of `inputs`.
         inputs: the samples `[B, ...]`.
 
     Raises:
-        ValueError: for an unknown name, a colour on inputs outside [0, 1], or a shape that does not fit.
+        ValueError: for an unknown name, a colour on inputs outside [0, 1], a value that is not finite, or a shape
+            that does not fit.
 
     Example:
         >>> get_baseline("fill", "white", torch.zeros(1, 1, 1, 2))
         tensor([[[[1., 1.]]]])
     """
+    check_baseline(name, baseline)
     if isinstance(baseline, str):
-        one_of(name, baseline, _NAMES)
         if baseline == "mean":
-            return inputs.mean(tuple(range(2, inputs.dim())), keepdim=True).expand_as(inputs)
+            axes = tuple(range(2, inputs.dim())) or 1  # an empty tuple would be the mean over the batch too
+            return inputs.mean(axes, keepdim=True).expand_as(inputs)
         unit_range("inputs", inputs, f"put the normalisation into the model, or give `{name}` as a number")
         return torch.full_like(inputs, _COLOURS[baseline])
     found = baseline(inputs) if callable(baseline) else baseline
-    tensor = torch.as_tensor(found, dtype=inputs.dtype, device=inputs.device)
+    tensor = torch.as_tensor(found, dtype=inputs.dtype, device=inputs.device).detach()
     try:
-        return tensor.expand_as(inputs)
+        tensor = tensor.expand_as(inputs)
     except RuntimeError as error:
         accepted = f"a tensor that broadcasts to {tuple(inputs.shape)}"
         raise ArgumentError(name, f"shape {tuple(tensor.shape)}", accepted) from error
+    batch_of_floats(name, tensor)
+    return tensor

@@ -56,6 +56,9 @@ class Registry(Generic[T]):
         """Class decorator that files a class under `name`; a name can be taken once."""
 
         def add(cls: C) -> C:
+            if self.base not in cls.__mro__:
+                msg = f"{self.kind} '{name}': {cls.__qualname__} is not a subclass of {self.base.__qualname__}"
+                raise TypeError(msg)
             if name in self._classes:
                 msg = f"{self.kind} '{name}' is already registered, by {self._classes[name].__qualname__}"
                 raise ValueError(msg)
@@ -121,7 +124,8 @@ class Registry(Generic[T]):
         if isinstance(item, self.base):
             return key or self.name_of(item), item
         if isinstance(item, str) and key is None:
-            return item.rsplit(".", 1)[-1].lower() if "." in item else item, self.build(item)
+            instance = self.build(item)
+            return item if item in self._classes else self.name_of(instance), instance
         if key is not None and (item is None or isinstance(item, Mapping)):
             settings = dict(item or {})
             return key, self.build(str(settings.pop("class", key)), settings)
@@ -132,7 +136,7 @@ class Registry(Generic[T]):
         module, _, attribute = path.rpartition(".")
         try:
             cls = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for "." at an end
             msg = f"{self.kind} '{path}' cannot be imported: {error}"
             raise ValueError(msg) from error
         if not (isinstance(cls, type) and issubclass(cls, self.base)):

@@ -6,6 +6,7 @@ it keeps per sample (the class; later masks and boxes).
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ def logits_of(output: Any) -> Tensor:
     tensor. A single output unit `z` is read as the two-class logits `(0, z)`: a softmax over one unit would be
     constantly one.
     """
-    if isinstance(output, dict):
+    if isinstance(output, Mapping):
         found = next((output[key] for key in ("logits", "out") if key in output), None)
     elif isinstance(output, Tensor):
         found = output
@@ -76,7 +77,10 @@ class ClassTarget(Target):
     """
 
     def __init__(self, index: int | Tensor) -> None:
-        tensor = torch.as_tensor(index)
+        try:
+            tensor = torch.as_tensor(index)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ArgumentError("target", index, "a class index or a long tensor [B]") from error
         if tensor.dtype.is_floating_point or tensor.dtype == torch.bool or tensor.dim() > 1:
             got = f"a {tensor.dtype} tensor of shape {tuple(tensor.shape)}"
             raise ArgumentError("target", got, "a class index or a long tensor [B]")

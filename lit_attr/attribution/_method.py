@@ -6,13 +6,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lit_attr._checks import positive_int
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What a method found out about a batch.
 
@@ -42,6 +43,7 @@ class Method(ABC):
     """Base of all attribution methods.
 
     A subclass is a frozen dataclass with its settings; it writes `attribute` and `passes` and overrides nothing else.
+    One that checks its settings does so in `__post_init__`, after `super().__post_init__()`.
     It holds no model and no state, so that one instance serves any model, and can be hashed, compared and logged.
 
     Args:
@@ -52,6 +54,10 @@ class Method(ABC):
 
     max_batch: int | None = None
     objective: str | Objective = "logit"
+
+    def __post_init__(self) -> None:
+        positive_int("max_batch", 1 if self.max_batch is None else self.max_batch)
+        get_objective(self.objective)
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:
         """The attribution alone; see `explain`. Costs `passes()`, and one forward more where `target` is None."""

@@ -14,7 +14,7 @@ from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.attribution.path.quadrature import Rule, quadrature
-from lit_attr.baselines import Baseline, get_baseline
+from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.objectives import get_objective
 
 __all__ = ["IntegratedGradients"]
@@ -47,7 +47,9 @@ class IntegratedGradients(Method):
     baseline: Baseline = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         quadrature(self.rule, self.steps)
+        check_baseline("baseline", self.baseline)
 
     def attribute(self, view: View) -> Explanation:
         """All points of all samples in one stream."""

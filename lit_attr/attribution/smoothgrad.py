@@ -45,6 +45,7 @@ class SmoothGrad(Method):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive_int("samples", self.samples)
         not_negative("sigma", self.sigma)
         one_of("statistic", self.statistic, ["mean", "square", "variance"])
