@@ -34,15 +34,27 @@ def to_picture(image: Tensor) -> RGB:
     """
     if image.dim() != 3:
         raise ArgumentError("image", f"shape {tuple(image.shape)}", "a tensor [C, H, W]")
-    values = image.detach().float().cpu()
-    finite = values[values.isfinite()]
-    low, high = (float(v) for v in torch.aminmax(finite)) if finite.numel() else (0.0, 1.0)
-    values = values.nan_to_num(nan=0.0, posinf=high, neginf=low)
+    values = to_numpy(image)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    values = np.nan_to_num(values, nan=0.0, posinf=high, neginf=low)
     if low < -1e-4 or high > 1 + 1e-4:
-        values = (values - low) / max(high - low, torch.finfo(torch.float32).tiny)
+        values = (values - low) / max(high - low, 1e-300)
     if len(values) != 3:
-        values = values.mean(0, keepdim=True).expand(3, -1, -1)
-    return values.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
+        values = np.repeat(values.mean(0, keepdims=True), 3, axis=0)
+    picture: RGB = np.rint(values.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0).copy()
+    return picture
+
+
+def to_numpy(values: Tensor) -> npt.NDArray[np.float64]:
+    """A tensor of any device and type as an array to draw from.
+
+    Drawing computes in NumPy, in one thread: on pictures torch's threads save nothing, and beside busy data loaders
+    they wait for each other for ten times as long as the work takes.
+    """
+    values = values.detach().cpu()
+    plain = values.float() if values.dtype == torch.bfloat16 else values  # NumPy has no bfloat16
+    return plain.numpy().astype(np.float64)
 
 
 def save_png(path: str | Path, array: RGB) -> None:

@@ -4,11 +4,12 @@ import functools
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError, fraction, one_of
-from lit_attr.visual.images import RGB, to_picture
+from lit_attr.visual.images import RGB, to_numpy, to_picture
 
 Sign = Literal["signed", "positive", "absolute"]
 
@@ -45,17 +46,17 @@ def heat(attribution: Tensor, sign: Sign = "signed") -> tuple[Tensor, str]:
     one_of("sign", sign, ["signed", "positive", "absolute"])
     if attribution.dim() not in {2, 3} or not attribution.numel():
         raise ArgumentError("attribution", f"shape {tuple(attribution.shape)}", "a tensor [C, H, W] or [H, W]")
-    values = attribution.detach().cpu().double()  # double: the sum over channels cannot overflow
-    values = values.sum(0) if values.dim() == 3 else values
+    values = to_numpy(attribution)
+    with np.errstate(invalid="ignore"):  # infinities of both signs at one pixel: NaN, and counted as such
+        values = values.sum(0) if values.ndim == 3 else values
     if sign != "signed":
-        values = values.clamp(min=0) if sign == "positive" else values.abs()
-    finite = values[values.isfinite()]
-    lost = values.numel() - finite.numel()
+        values = values.clip(min=0) if sign == "positive" else np.abs(values)
+    finite = values[np.isfinite(values)]
+    lost = values.size - finite.size
     flat = _flat(finite, sign)
-    scaled = values.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf) / (1.0 if flat else _scale(finite))
-    if flat:
-        scaled = torch.where(scaled.isinf(), scaled, 0.0)
-    return scaled.clamp(-1, 1).float(), ", ".join(filter(None, [f"{lost} non-finite values" * bool(lost), flat]))
+    scaled = np.where(np.isinf(values), values, 0.0) if flat else np.nan_to_num(values, nan=0.0) / _scale(finite)
+    note = ", ".join(filter(None, [f"{lost} non-finite values" * bool(lost), flat]))
+    return torch.from_numpy(scaled.clip(-1, 1).astype(np.float32)), note
 
 
 def to_rgb(values: Tensor, cmap: str = "bwr") -> RGB:
@@ -74,8 +75,7 @@ def to_rgb(values: Tensor, cmap: str = "bwr") -> RGB:
         [[[0, 0, 255], [255, 255, 255], [255, 0, 0]]]
     """
     half = _COLOURS // 2
-    index = values.detach().cpu().clamp(-1, 1).mul(half).round().long() + half
-    colours: RGB = _table(cmap)[index.numpy()]
+    colours: RGB = _table(cmap)[np.rint(to_numpy(values).clip(-1, 1) * half).astype(np.intp) + half]
     return colours
 
 
@@ -98,28 +98,28 @@ def overlay(image: Tensor, values: Tensor, alpha: float = 0.9) -> RGB:
         raise ArgumentError("values", f"shape {tuple(values.shape)}", f"of the image's size {tuple(image.shape[-2:])}")
     grey = to_picture(image).mean(-1, keepdims=True, dtype=np.float32)
     grey = 150 + grey * (105 / 255)  # pale, so that the colours speak first
-    weight = alpha * values.detach().cpu().float().clamp(-1, 1).abs().sqrt().numpy()[..., None]
+    weight = alpha * np.sqrt(np.abs(to_numpy(values)).clip(max=1))[..., None]
     mixed = (1 - weight) * grey + weight * to_rgb(values)
     rounded: RGB = np.rint(mixed).astype(np.uint8)
     return rounded
 
 
-def _flat(finite: Tensor, sign: Sign) -> str:
+def _flat(finite: npt.NDArray[np.float64], sign: Sign) -> str:
     """What to call a map without structure; empty for one that has some."""
-    if not finite.numel():
+    if not finite.size:
         return "none finite"
-    low, high = (float(v) for v in torch.aminmax(finite))
+    low, high = float(finite.min()), float(finite.max())
     if low == high == 0:
         return "none positive" if sign == "positive" else "all zero"
     # A constant map that went through float32 sums differs in its last digits.
     return f"constant ({high:.2g})" if high - low <= 1e-6 * max(abs(low), abs(high)) else ""
 
 
-def _scale(finite: Tensor) -> float:
+def _scale(finite: npt.NDArray[np.float64]) -> float:
     """The 99th percentile of the absolute values, or the largest where that is zero."""
-    size = finite.abs().flatten()
-    rank = max(1, int(np.ceil(0.99 * size.numel())))
-    return float(size.kthvalue(rank).values) or float(size.max())
+    size = np.abs(finite)
+    rank = int(np.ceil(0.99 * size.size)) - 1
+    return float(np.partition(size, rank)[rank]) or float(size.max())
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError
 from lit_attr.visual.curves import COLOURS, INK, PALE, Line, new_figure, plot_lines, to_array
-from lit_attr.visual.images import RGB, to_picture
+from lit_attr.visual.images import RGB, to_numpy, to_picture
 from lit_attr.visual.maps import heat, overlay, to_rgb
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _draw_curves(place: _Place, panel: Panel, kind: str, colours: Mapping[str, s
     lines = []
     for name, curves in panel.curves.items():
         if kind in curves:
-            ys = curves[kind].detach().cpu().double().numpy()
+            ys = to_numpy(curves[kind])
             area = float(np.trapezoid(ys, dx=1 / max(1, len(ys) - 1)))
             lines.append(
                 Line(f"{_short(name, 18)}  {area:.3f}", list(np.linspace(0, 1, len(ys))), ys.tolist(), colours[name])

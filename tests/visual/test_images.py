@@ -23,8 +23,8 @@ def test_one_channel_is_grey():
 
 @pytest.mark.parametrize("channels", [2, 4, 12])
 def test_other_channel_counts_show_the_mean(channels):
-    image = torch.linspace(0, 1, channels).view(-1, 1, 1)
-    assert to_picture(image).tolist() == [[[128, 128, 128]]]
+    image = torch.linspace(0, 0.8, channels).view(-1, 1, 1)
+    assert to_picture(image).tolist() == [[[102, 102, 102]]]
 
 
 def test_normalised_image_is_stretched_to_its_extremes():
@@ -65,3 +65,9 @@ def test_failed_write_keeps_the_old_file(tmp_path):
         save_png(path, np.zeros((2, 2, 5), np.uint8))
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.uint8])
+def test_any_type_of_number(dtype):
+    image = torch.tensor([[[0, 1]]]).to(dtype)
+    assert to_picture(image)[0, :, 0].tolist() == [0, 255]
