@@ -13,6 +13,8 @@ collect_ignore = ["_reference"]  # helpers, imported by the tests as `_reference
 MAY_CHANGE = {
     "PYTEST_CURRENT_TEST",  # pytest itself
     "TORCHINDUCTOR_CACHE_DIR",  # torch.compile names its cache on first use
+    "KMP_DUPLICATE_LIB_OK",  # scikit-learn at import, as the next
+    "KMP_INIT_AT_FORK",
 }
 
 

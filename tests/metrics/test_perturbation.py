@@ -109,9 +109,9 @@ def test_function_fill_is_evaluated_once_for_all_curves(cnn, batch):
 
 
 def test_drawing_in_a_fill_leaves_the_random_state(cnn, batch):
-    images, attribution = batch()
+    (images, attribution), net = batch(), cnn()
     before = torch.get_rng_state()
-    insertion(cnn(), images, 0, attribution, fill=torch.rand_like, steps=4)
+    insertion(net, images, 0, attribution, fill=torch.rand_like, steps=4)
     assert torch.equal(before, torch.get_rng_state())
 
 
