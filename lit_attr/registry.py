@@ -16,12 +16,17 @@ __all__ = ["Registry"]
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
+_MOST = 24  # names in one message
+
 
 def did_you_mean(word: str, accepted: Iterable[str]) -> str:
-    """The end of an error message: the accepted names, the nearest to `word` first."""
+    """The end of an error message: the accepted names, of many only those nearest to `word`, and the nearest."""
     accepted = sorted(accepted)
     near = difflib.get_close_matches(word, accepted, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
+    if len(accepted) > _MOST:
+        closest = difflib.get_close_matches(word, accepted, n=8, cutoff=0)
+        return f"accepted: {', '.join(closest)} and {len(accepted) - len(closest)} more{hint}"
     return f"accepted: {', '.join(accepted)}{hint}"
 
 

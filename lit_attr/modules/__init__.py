@@ -1,1 +1,5 @@
-"""To be filled."""
+"""LightningModules: whatever is trained, explained and attacked."""
+
+from lit_attr.modules.classifier import Classifier
+
+__all__ = ["Classifier"]

@@ -1,0 +1,93 @@
+"""What callbacks share: the fixed samples of a validation set, and the records of all ranks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import lightning as L
+import torch
+import torch.distributed as dist
+from lightning.pytorch.utilities import CombinedLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+T = TypeVar("T")
+
+
+class Samples(NamedTuple):
+    """A few chosen samples on the module's device."""
+
+    order: list[int]
+    """Their places among all chosen ones, 0 for the first."""
+    index: list[int]
+    """Their places in the data set."""
+    images: Tensor
+    labels: Tensor
+
+
+def choose(size: int, count: int, seed: int) -> list[int]:
+    """`count` different indices of a data set of `size`, the same for every call with this seed; all where it is small.
+
+    Example:
+        >>> choose(5, 3, seed=0) == choose(5, 3, seed=0), len(set(choose(5, 3, seed=0))), len(choose(5, 9, seed=0))
+        (True, 3, 5)
+    """
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:count].tolist()
+
+
+def validation_loader(trainer: L.Trainer) -> DataLoader[Any]:
+    """The first validation loader, refused where single samples cannot be asked for by number."""
+    loader = next(iter(CombinedLoader(trainer.val_dataloaders).flattened), None)
+    dataset = getattr(loader, "dataset", None)
+    countable = dataset is not None and not isinstance(dataset, IterableDataset) and hasattr(dataset, "__len__")
+    if not isinstance(loader, DataLoader) or not countable or loader.collate_fn is None:
+        msg = (
+            "explanations need a validation DataLoader over a map-style data set (with __len__ and __getitem__), "
+            f"got {type(loader).__name__} over {type(dataset).__name__}"
+        )
+        raise TypeError(msg)
+    return loader
+
+
+def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int) -> Iterator[Samples]:
+    """This rank's share of the chosen samples in batches of `size`, moved as Lightning moves a batch."""
+    loader = validation_loader(trainer)
+    mine = range(trainer.global_rank, len(chosen), trainer.world_size)
+    for start in range(0, len(mine), size):
+        order = list(mine[start : start + size])
+        index = [chosen[place] for place in order]
+        batch = loader.collate_fn([loader.dataset[i] for i in index])
+        batch = trainer.precision_plugin.convert_input(batch)
+        batch = trainer.strategy.batch_to_device(batch, module.device, dataloader_idx=0)
+        images, labels = _inputs_and_labels(batch)
+        yield Samples(order, index, images, labels)
+
+
+def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
+    if isinstance(batch, dict):
+        found = [next((batch[k] for k in keys if k in batch), None) for keys in (("image", "x"), ("label", "y"))]
+    else:
+        found = list(batch[:2]) if isinstance(batch, tuple | list) else []
+    if len(found) < 2 or not all(isinstance(item, Tensor) for item in found):
+        msg = (
+            f"a validation batch must be (inputs, labels) or a mapping with image and label, got {type(batch).__name__}"
+        )
+        raise TypeError(msg)
+    return found[0], found[1]
+
+
+def gather(items: list[T]) -> list[T]:
+    """The items of all ranks, in the order of the ranks; every rank must call it."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return items
+    every: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(every, items)
+    return [item for part in every for item in part]
+
+
+def class_name(trainer: L.Trainer) -> Callable[[int], str]:
+    """From a class index to its name where the data module knows names, else to the number."""
+    try:
+        names = getattr(getattr(trainer, "datamodule", None), "class_names", None)
+    except (OSError, ValueError):  # names that are read from a folder that is not there, as in predict
+        names = None
+    return lambda index: str(names[index]) if names is not None and index < len(names) else str(index)

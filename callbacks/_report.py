@@ -1,0 +1,104 @@
+"""What one round of explanations found, written into the run's folder and sent to the loggers."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_attr._run_dir import run_dir
+from lit_attr.visual import log_curves, log_images, log_table, save_png
+
+Scores = dict[tuple[str, str], float]
+"""A value per (method, metric)."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One explained sample.
+
+    Attributes:
+        order: its place among the chosen samples.
+        index: its place in the data set.
+        label: its true class.
+        prediction: the predicted class.
+        confidence: the probability of the predicted class.
+        scores: of this sample.
+        picture: its panel, uint8 `[H, W, 3]`; None for samples that are not drawn.
+    """
+
+    order: int
+    index: int
+    label: str
+    prediction: str
+    confidence: float
+    scores: Scores
+    picture: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All samples of all ranks, with their summary.
+
+    Attributes:
+        records: in the order in which the samples were chosen.
+        scores: means over the samples.
+        errors: standard errors of the means.
+        curves: per metric that has one, the mean curve per method over equal fractions of the image.
+    """
+
+    records: list[Record]
+    scores: Scores
+    errors: Scores
+    curves: dict[str, dict[str, list[float]]]
+
+
+def write_report(trainer: L.Trainer, report: Report) -> None:
+    """Write pictures and tables once, from rank zero; every rank must call it."""
+    folder = run_dir(trainer)  # asks all ranks
+    if not trainer.is_global_zero or trainer.fast_dev_run:
+        return
+    epoch, step = trainer.current_epoch, trainer.global_step
+    _write_files(Path(folder) / "explanations", report, epoch, step)
+    columns, rows = _table(report, epoch)
+    drawn = [record for record in report.records if record.picture is not None]
+    captions = [f"sample {r.index}: {r.prediction} ({r.confidence:.0%}), label {r.label}" for r in drawn]
+    if drawn:
+        log_images(
+            trainer.loggers, "explain/panels", [r.picture for r in drawn if r.picture is not None], captions, step
+        )
+    log_table(trainer.loggers, "explain/samples", columns, rows, step)
+    for metric, by_method in report.curves.items():
+        points = len(next(iter(by_method.values())))
+        fractions = [i / (points - 1) for i in range(points)]
+        log_curves(trainer.loggers, f"explain/curves/{metric}", fractions, by_method, "fraction of the image", step)
+
+
+def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:
+    here = folder / f"epoch_{epoch:04d}"
+    here.mkdir(parents=True, exist_ok=True)
+    for record in report.records:
+        if record.picture is not None:
+            save_png(here / f"sample_{record.index:06d}.png", record.picture)
+    columns, rows = _table(report, epoch)
+    with (here / "samples.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    with (folder / "scores.csv").open("a", newline="") as file:
+        writer = csv.writer(file)
+        if file.tell() == 0:
+            writer.writerow(["epoch", "step", "method", "metric", "value", "standard_error", "samples"])
+        for (method, metric), value in report.scores.items():
+            error = report.errors[method, metric]
+            writer.writerow([epoch, step, method, metric, value, error, len(report.records)])
+
+
+def _table(report: Report, epoch: int) -> tuple[list[str], list[list[object]]]:
+    names = list(report.scores)
+    columns = ["epoch", "index", "label", "prediction", "confidence", *(f"{a}/{b}" for a, b in names)]
+    rows: list[list[object]] = [
+        [epoch, r.index, r.label, r.prediction, r.confidence, *(r.scores[name] for name in names)]
+        for r in report.records
+    ]
+    return columns, rows

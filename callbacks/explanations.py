@@ -1,0 +1,200 @@
+"""Explanations measured at validation: the scores of a few methods on a fixed set of samples, and their pictures."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.trainer.states import TrainerFn
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lit_attr._checks import one_of, positive_int
+from lit_attr._guard import private_rng
+from lit_attr.attribution import METHODS, Method
+from lit_attr.callbacks._collect import Samples, choose, class_name, gather, own_samples, validation_loader
+from lit_attr.callbacks._progress import progress_line
+from lit_attr.callbacks._report import Record, Report, write_report
+from lit_attr.metrics import METRICS, Evaluation
+from lit_attr.metrics._base import AttributionMetric, Reading
+from lit_attr.visual import Panel, draw
+
+__all__ = ["ExplanationCallback"]
+
+_BATCH = 32  # samples held at once; the methods cut their own passes to what memory allows
+
+
+class ExplanationCallback(L.Callback):
+    """Explain a fixed set of validation samples, score the explanations, and log scores and pictures.
+
+    Works with any LightningModule whose `forward` gives logits and whose validation batches are `(inputs, labels)`.
+    Each chosen sample is explained once, by one rank; scores are those of all of them. Logs `explain/<method>/<metric>`
+    for checkpoints and schedules to monitor; panels, a table of the samples and the mean curves go to every logger that
+    can show them, and into `explanations/` of the run's folder. Training with the callback gives the same weights, to
+    the bit, as training without it.
+
+    Args:
+        methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
+        metrics: likewise.
+        num_samples: number of explained samples, at most the whole validation set.
+        every_n_epochs: explain at every n-th epoch, and at the last. In between the last scores are logged again, so
+            that a monitored name always exists.
+        num_images: number of samples that are drawn.
+        target: explain the "predicted" class, or the "label".
+        seed: chooses the samples.
+
+    Raises:
+        ValueError: for an unknown name or setting, or a number out of range.
+
+    Example:
+        >>> callback = ExplanationCallback(methods={"ig": {"steps": 16}}, metrics=["insertion"], num_samples=32)
+        >>> callback.names()
+        ['explain/ig/insertion']
+    """
+
+    def __init__(
+        self,
+        methods: list[str] | dict[str, Any] = ["ig", "grad_cam"],  # noqa: B006 - never changed; None would hide it from --help
+        metrics: list[str] | dict[str, Any] = ["insertion", "deletion", "gap"],  # noqa: B006
+        num_samples: int = 64,
+        every_n_epochs: int = 1,
+        num_images: int = 4,
+        target: Literal["predicted", "label"] = "predicted",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in {"num_samples": num_samples, "every_n_epochs": every_n_epochs}.items():
+            positive_int(name, value)
+        if num_images:
+            positive_int("num_images", num_images)
+        one_of("target", target, ["predicted", "label"])
+        self.methods: dict[str, Method] = METHODS.build_all(methods)
+        self.metrics: dict[str, dict[str, AttributionMetric]] = {
+            name: METRICS.build_all(metrics) for name in self.methods
+        }
+        self.num_samples, self.num_images = num_samples, num_images
+        self.every_n_epochs, self.target, self.seed = every_n_epochs, target, seed
+        self._last: dict[str, float] = {}
+
+    @property
+    def state_key(self) -> str:
+        """Distinct for callbacks with other methods or metrics, so that two of them can stand in one Trainer."""
+        return self._generate_state_key(names=self.names(), target=self.target, seed=self.seed)
+
+    def names(self) -> list[str]:
+        """The names that are logged."""
+        return [f"explain/{method}/{metric}" for method in self.methods for metric in self.metrics[method]]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last scores, so that a resumed run goes on logging them."""
+        return {"last": self._last}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the last scores."""
+        self._last = dict(state_dict["last"])
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Explain, score, log and draw; in the sanity check, try everything on one sample and keep nothing."""
+        if trainer.barebones or not self.methods:
+            return
+        with private_rng(pl_module.device):  # loading, drawing and loggers may draw random numbers
+            if trainer.sanity_checking:
+                self._explain(trainer, pl_module, num_samples=1)
+                return
+            if self._due(trainer) or not self._last:
+                records = self._explain(trainer, pl_module, self.num_samples)
+                report = self._summary(records)
+                self._last = {f"explain/{method}/{metric}": v for (method, metric), v in report.scores.items()}
+                write_report(trainer, report)
+        # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
+        pl_module.log_dict(self._last, sync_dist=trainer.world_size > 1, batch_size=1)
+
+    def _due(self, trainer: L.Trainer) -> bool:
+        epoch, fitting = trainer.current_epoch, trainer.state.fn == TrainerFn.FITTING
+        return not fitting or epoch % self.every_n_epochs == 0 or epoch + 1 == trainer.max_epochs
+
+    def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
+        """Records of this rank's samples; the metrics are updated with them."""
+        size = len(validation_loader(trainer).dataset)  # type: ignore[arg-type]  # checked to have a length
+        chosen = choose(size, num_samples, self.seed)
+        for metrics in self.metrics.values():
+            for metric in metrics.values():
+                metric.reset()
+                metric.to(module.device)
+        records: list[Record] = []
+        mine = len(range(trainer.global_rank, len(chosen), trainer.world_size))
+        with progress_line(trainer, "Explaining", mine) as advance:
+            for samples in own_samples(trainer, module, chosen, _BATCH):
+                records += self._explain_batch(trainer, module, samples)
+                advance(len(samples.order))
+        return records
+
+    def _explain_batch(self, trainer: L.Trainer, module: L.LightningModule, samples: Samples) -> list[Record]:
+        target = samples.labels if self.target == "label" else None
+        evaluation = Evaluation(module, samples.images, target)
+        confidence, prediction = evaluation.evidence.softmax(1).max(1)
+        maps: dict[str, Tensor] = {}
+        found: dict[tuple[str, str], Reading] = {}
+        for name, method in self.methods.items():
+            maps[name] = method(module, samples.images, evaluation.target)
+            for label, metric in self.metrics[name].items():
+                metric.update(module, samples.images, target, maps[name], evaluation=evaluation)
+                found[name, label] = metric.read(evaluation.of(maps[name]))
+        named = class_name(trainer)
+        records = []
+        for i, order in enumerate(samples.order):
+            record = Record(
+                order=order,
+                index=samples.index[i],
+                label=named(int(samples.labels[i])),
+                prediction=named(int(prediction[i])),
+                confidence=float(confidence[i]),
+                scores={key: float(reading.value[i]) for key, reading in found.items()},
+            )
+            if order < self.num_images and not trainer.sanity_checking:
+                curves = {key: reading.curve[i].cpu() for key, reading in found.items() if reading.curve is not None}
+                record = replace(record, picture=_picture(record, samples.images[i], _row(maps, i), curves))
+            records.append(record)
+        return records
+
+    def _summary(self, records: list[Record]) -> Report:
+        """The records of all ranks and the metrics over all of them; every rank must call it."""
+        scores, errors, curves = {}, {}, {}
+        for method, metrics in self.metrics.items():
+            for label, metric in metrics.items():
+                scores[method, label] = float(metric.compute())
+                errors[method, label] = float(metric.standard_error())
+                if hasattr(metric, "curve_sum"):
+                    curves.setdefault(label, {})[method] = metric.curve().tolist()
+        return Report(sorted(gather(records), key=lambda record: record.order), scores, errors, curves)
+
+
+def _row(maps: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:
+    return {name: values[i].detach().float().cpu() for name, values in maps.items()}
+
+
+def _picture(
+    record: Record, image: Tensor, maps: dict[str, Tensor], curves: dict[tuple[str, str], Tensor]
+) -> NDArray[np.uint8] | None:
+    if image.dim() != 3:
+        return None  # only images can be drawn
+    by_method: dict[str, dict[str, Tensor]] = {method: {} for method in maps}
+    scores: dict[str, dict[str, float]] = {method: {} for method in maps}
+    for (method, metric), curve in curves.items():
+        if metric != "gap":  # the other two show it
+            by_method[method][metric] = curve
+    for (method, metric), score in record.scores.items():
+        scores[method][metric] = score
+    return draw(
+        Panel(
+            image=image.float().cpu(),
+            index=record.index,
+            prediction=record.prediction,
+            confidence=record.confidence,
+            maps=maps,
+            label=record.label,
+            curves=by_method,
+            scores=scores,
+        )
+    )

@@ -1,0 +1,209 @@
+"""Predictions with their explanations, written image by image; a killed run goes on where it was."""
+
+import csv
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lit_attr._checks import ArgumentError
+from lit_attr.attribution import METHODS
+from lit_attr.callbacks._collect import class_name, gather
+from lit_attr.datamodules import PredictBatch
+from lit_attr.targets import logits_of
+from lit_attr.visual import picture, save_png
+
+__all__ = ["ExplanationWriter"]
+
+_COLUMNS = ["name", "prediction", "class_name", "confidence", "error"]
+Row = dict[str, str]
+
+
+class ExplanationWriter(L.Callback):
+    """In `predict`, write a heat-map, the raw attribution and a line of `predictions.csv` for every image.
+
+    For an image `a/b.jpg` of the predicted folder these are `a/b.jpg.png` and `a/b.jpg.safetensors` (tensors
+    `attribution` `[C, H, W]` or `[1, H, W]`, and `logits` `[K]`). The line comes last, so an image with a line is
+    finished; a run that is started again leaves those out. An unreadable image gets a line with its error, is reported
+    at the end, and is tried again by the next run.
+
+    Args:
+        method: name of an attribution method, or a mapping of its settings with the name under `class`.
+        folder: where to write. None is `predictions/<name of the predicted folder>`, in the run's folder where the
+            checkpoint lies in one, else in the Trainer's `default_root_dir`.
+
+    Raises:
+        ValueError: for an unknown method, or a folder with predictions of other images, weights or settings.
+    """
+
+    def __init__(self, method: str | dict[str, Any] = "ig", folder: str | None = None) -> None:
+        super().__init__()
+        settings = {"class": method} if isinstance(method, str) else dict(method)
+        (self.method,) = METHODS.build_all({"method": settings}).values()
+        self._folder = folder
+        self._errors: list[tuple[str, str]] = []
+        self._finished: set[str] = set()
+        self._lines: TextIO | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Leave out what earlier runs have finished, where the checkpoint is known before it is loaded."""
+        self._errors, self._finished, self._lines = [], set(), None
+        dataset = getattr(getattr(trainer, "datamodule", None), "predict_dataset", None)
+        if stage == "predict" and trainer.ckpt_path and dataset is not None:
+            self._claim(trainer, pl_module)
+            dataset.skip(self._finished)
+
+    def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the file of lines; without `trainer.ckpt_path`, only now are the weights known."""
+        self._claim(trainer, pl_module)
+        rank = trainer.global_rank
+        self._lines = _open(self.output / (f"predictions.rank{rank}.csv" if rank else "predictions.csv"))
+
+    def _claim(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Settle the output folder, refuse it where it belongs to other predictions, and see what is finished."""
+        images = Path(str(getattr(getattr(trainer, "datamodule", None), "predict_path", None) or "images")).resolve()
+        checkpoint = Path(str(trainer.ckpt_path)) if trainer.ckpt_path else None
+        if self._folder is not None:
+            self.output = Path(self._folder)
+        else:
+            in_run = checkpoint is not None and checkpoint.parent.name == "checkpoints"
+            root = checkpoint.parent.parent if checkpoint and in_run else Path(trainer.default_root_dir)
+            self.output = root / "predictions" / images.name
+        weights = _identity(checkpoint, module)
+        if trainer.is_global_zero:
+            _mark(self.output, {"method": repr(self.method), "weights": weights, "images": str(images)})
+        trainer.strategy.barrier()
+        known, self._finished = self._finished, {name for name, row in _read(self.output).items() if not row["error"]}
+        if self._finished - known:
+            rank_zero_info(f"{len(self._finished)} images are finished in {self.output} and left out.")
+
+    def on_predict_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Explain and write one batch."""
+        if not isinstance(batch, PredictBatch):
+            accepted = "a lit_attr.datamodules.PredictBatch (images, names, errors)"
+            raise ArgumentError("batch", type(batch).__name__, accepted)
+        for name, cause in batch.errors:
+            self._errors.append((name, cause))
+            self._write_line({"name": name, "error": cause})
+        todo = [i for i, name in enumerate(batch.names) if name not in self._finished]
+        if not todo:
+            return
+        images, logits = batch.image[todo], logits_of(outputs).detach()[todo]
+        confidence, prediction = logits.softmax(1).max(1)
+        maps, named = self.method(pl_module, images, prediction), class_name(trainer)
+        for i, name in enumerate(batch.names[i] for i in todo):
+            predicted, sure = int(prediction[i]), float(confidence[i])
+            save_png(self.output / f"{name}.png", picture(images[i], maps[i], f"{named(predicted)} {sure:.0%}"))
+            _save(self.output / f"{name}.safetensors", {"attribution": maps[i], "logits": logits[i]})
+            row = {"prediction": str(predicted), "class_name": named(predicted), "confidence": f"{sure:.6f}"}
+            self._write_line({"name": name, **row, "error": ""})
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Sort the lines of all ranks into one file, and report what could not be read."""
+        if stage != "predict" or self._lines is None:
+            return
+        self._lines.close()
+        self._lines = None
+        errors = gather(self._errors)
+        if trainer.is_global_zero:
+            _merge(self.output)
+            rank_zero_info(f"Predictions and explanations are in {self.output}.")
+        if errors:
+            some = "; ".join(f"{name} ({cause})" for name, cause in errors[:10])
+            rank_zero_warn(f"{len(errors)} images could not be read: {some}{'; ...' if len(errors) > 10 else ''}")
+
+    def _write_line(self, row: Mapping[str, str]) -> None:
+        if self._lines is None:
+            msg = "a batch came before setup; run it through Trainer.predict"
+            raise RuntimeError(msg)
+        csv.DictWriter(self._lines, _COLUMNS, restval="").writerow(row)
+        self._lines.flush()
+        os.fsync(self._lines.fileno())
+
+
+def _identity(checkpoint: Path | None, module: L.LightningModule) -> str:
+    """What tells these weights from others: the checkpoint's path, size and time, else a sum over the weights."""
+    if checkpoint is not None:
+        stat = checkpoint.stat()
+        return f"{checkpoint.resolve()} of {stat.st_size} bytes, {stat.st_mtime_ns}"
+    total = 0
+    for value in module.state_dict().values():
+        total = zlib.crc32(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes(), total)
+    return f"sum {total:08x}"
+
+
+def _mark(folder: Path, origin: dict[str, str]) -> None:
+    """Note in the folder what its predictions come from, or see that the note says the same."""
+    note = folder / "origin.json"
+    if note.is_file():
+        found = json.loads(note.read_text())
+        for key, value in origin.items():
+            if found.get(key) != value:
+                msg = (
+                    f"`writer.folder`: {folder} holds predictions with other {key} ({found.get(key)}; now {value}); "
+                    "give another folder, or remove it"
+                )
+                raise ValueError(msg)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = note.with_suffix(".tmp")
+    temporary.write_text(json.dumps(origin, indent=1))
+    temporary.replace(note)
+
+
+def _open(path: Path) -> TextIO:
+    """A file of lines to append to; a line that a kill has cut is dropped."""
+    if path.is_file():
+        whole = path.read_bytes()
+        with path.open("rb+") as file:
+            file.truncate(whole.rfind(b"\n") + 1)
+    file_ = path.open("a", newline="")
+    if file_.tell() == 0:
+        csv.DictWriter(file_, _COLUMNS).writeheader()
+        file_.flush()
+    return file_
+
+
+def _read(folder: Path) -> dict[str, Row]:
+    """The last whole line of each image, over the files of all ranks."""
+    rows: dict[str, Row] = {}
+    for path in sorted(folder.glob("predictions*.csv")):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                if None not in row.values() and not (row["error"] and row["name"] in rows):
+                    rows[row["name"]] = row
+    return rows
+
+
+def _merge(folder: Path) -> None:
+    rows = _read(folder)
+    temporary = folder / ".predictions.csv"
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows[name] for name in sorted(rows))
+    temporary.replace(folder / "predictions.csv")
+    for path in folder.glob("predictions.rank*.csv"):
+        path.unlink()
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    temporary = path.with_name(f".{path.name}")
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+    temporary.replace(path)

@@ -1,0 +1,51 @@
+"""The table at the end of a command."""
+
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+
+from lit_attr._run_dir import run_dir
+
+
+def print_results(trainer: L.Trainer, title: str, best: str = "") -> None:
+    """Print the last logged values: one table of plain ones, one of explanations (methods by metrics), and the paths.
+
+    Every rank must call it; rank zero prints.
+    """
+    folder = run_dir(trainer)
+    values = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("train/")}
+    _print(values, title, folder, best)
+
+
+@rank_zero_only
+def _print(values: dict[str, float], title: str, folder: Path, best: str) -> None:
+    console = Console()
+    scores = {name: value for name, value in values.items() if name.startswith("explain/")}
+    plain = Table(title=title)
+    plain.add_column("metric")
+    plain.add_column("value", justify="right")
+    for name in sorted(values.keys() - scores.keys()):
+        plain.add_row(name, f"{values[name]:.4f}")
+    console.print(plain)
+    if scores:
+        console.print(_explanations(scores))
+    console.print(f"Results, pictures and config: [bold]{folder}[/bold]", soft_wrap=True)
+    if best:
+        console.print(f"Best checkpoint: [bold]{best}[/bold]", soft_wrap=True)
+
+
+def _explanations(scores: dict[str, float]) -> Table:
+    """Methods by metrics."""
+    table = Table(title="Explanations")
+    metrics = list(dict.fromkeys(name.split("/")[2] for name in scores))
+    methods = list(dict.fromkeys(name.split("/")[1] for name in scores))
+    table.add_column("method")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for method in methods:
+        found = (scores.get(f"explain/{method}/{metric}") for metric in metrics)
+        table.add_row(method, *("" if value is None else f"{value:.3f}" for value in found))
+    return table

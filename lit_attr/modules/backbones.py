@@ -1,0 +1,110 @@
+"""Networks by name: torchvision's classifiers and the CIFAR residual networks."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+
+from lit_attr._checks import ArgumentError
+from lit_attr.modules.cifar_resnet import CifarResNet
+from lit_attr.registry import did_you_mean
+
+__all__ = ["build_backbone", "read_weights"]
+
+_CIFAR = {f"cifar_resnet{depth}": depth for depth in (8, 14, 20, 32, 44, 56)}
+# Their auxiliary heads change the output in training; their own input transform is kept on, as with the published
+# weights, so that a checkpoint does not depend on what it was initialised from.
+_NO_HEADS = {
+    "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
+}
+
+
+def build_backbone(name: str, num_classes: int, in_channels: int, weights: str | None = None) -> nn.Module:
+    """A classifier by name, with a head of `num_classes`.
+
+    Args:
+        name: "cifar_resnet8" ... "cifar_resnet56", or any torchvision classifier ("resnet18", "vit_b_16", ...).
+        num_classes: number of logits; a pretrained head of another size is left out, and said.
+        in_channels: channels of the input; torchvision's networks take 3.
+        weights: None; the name of a torchvision weight enum ("DEFAULT", "IMAGENET1K_V2": downloaded); or a file (see
+            `read_weights`).
+
+    Raises:
+        ValueError: for an unknown name or weight enum, or weights of another architecture.
+        FileNotFoundError: if `weights` is neither an enum of this network nor a file.
+    """
+    from torchvision import models  # costs a second
+
+    if name in _CIFAR:
+        network: nn.Module = CifarResNet(_CIFAR[name], num_classes, in_channels)
+    else:
+        accepted = models.list_models(module=models)
+        if name not in accepted:
+            msg = f"unknown model '{name}'; {did_you_mean(name, [*_CIFAR, *accepted])}; or the import path of a module"
+            raise ValueError(msg)
+        if in_channels != 3:
+            channels = f"{in_channels} values, one per channel (for {name}: set `data.channels` to 3)"
+            raise ArgumentError("mean", channels, "three values for a torchvision network")
+        network = models.get_model(name, num_classes=num_classes, **_NO_HEADS.get(name, {}))
+    if weights is not None:
+        _load(network, _pretrained(name, weights), weights)
+    return network
+
+
+def _pretrained(name: str, weights: str) -> dict[str, Tensor]:
+    from torchvision import models
+
+    if Path(weights).is_file():
+        return read_weights(Path(weights))
+    enum = {} if name in _CIFAR else {w.name: w for w in models.get_model_weights(name)}
+    if weights == "DEFAULT" and enum:
+        enum["DEFAULT"] = models.get_model_weights(name).DEFAULT
+    if weights not in enum:
+        known = ", ".join(enum) or "none published"
+        msg = f"`weights` is '{weights}', neither a file nor weights of {name} (known: {known})"
+        raise FileNotFoundError(msg)
+    state: dict[str, Tensor] = enum[weights].get_state_dict(progress=True, check_hash=True)
+    return {key: value for key, value in state.items() if not key.startswith(("aux1.", "aux2.", "AuxLogits."))}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file: safetensors, a `torch.save`d state dict, or a Lightning checkpoint of a `Classifier`.
+
+    Pickled code is never run: files that need more than tensors are refused.
+
+    Raises:
+        ValueError: if the file holds no state dict.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds; all mean the same to the reader
+        msg = f"`weights`: {path} cannot be read safely as tensors: {str(error).splitlines()[0]}"
+        raise ValueError(msg) from error
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = {key.removeprefix("model."): value for key, value in found["state_dict"].items()}
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        msg = f"`weights`: {path} holds no state dict (names to tensors)"
+        raise ValueError(msg)
+    return found
+
+
+def _load(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load strictly, but leave out a head of another number of classes."""
+    own = network.state_dict()
+    resized = {key for key, value in state.items() if key in own and own[key].shape != value.shape}
+    heads = {key.rpartition(".")[0] for key in resized}
+    wrong = sorted((own.keys() ^ state.keys()) | (resized if len(heads) > 1 else set()))
+    if wrong:
+        some = ", ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
+        msg = f"`weights` from {source} do not fit {type(network).__name__}; missing, unknown or of other shape: {some}"
+        raise ValueError(msg)
+    network.load_state_dict({key: value for key, value in state.items() if key not in resized}, strict=False)
+    for head in heads:
+        rank_zero_info(f"The head '{head}' of {source} has another number of classes and starts from random values.")

@@ -1,0 +1,171 @@
+"""The LightningModule of image classifiers."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassCalibrationError
+
+from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
+from lit_attr.modules.backbones import build_backbone
+from lit_attr.modules.normalize import Normalize
+
+__all__ = ["Classifier"]
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Classifier(L.LightningModule):
+    """An image classifier: images `[B, C, H, W]` in [0, 1] to logits `[B, num_classes]`.
+
+    Batches are `(images, labels)`. Logs `train/loss` and, for `val` and `test`, loss, accuracy, calibration error
+    (15 bins, L1) and AUROC (one against rest, macro mean).
+
+    Args:
+        model: a name (see `build_backbone`), the import path of a module class that takes `num_classes`, or a module
+            that takes normalised images.
+        num_classes: number of classes, at least two.
+        mean: per channel, in [0, 1]; their number is the number of channels.
+        std: per channel.
+        weights: initial weights: a torchvision enum name or a file; only for a `model` given by name. Not stored as a
+            hyper-parameter: a checkpoint holds the weights itself.
+        label_smoothing: share of the target probability that is spread over all classes, in [0, 1).
+        mixup: alpha of the Beta distribution of mixup; 0 is off.
+        cutmix: alpha of cutmix; 0 is off. With both, each batch gets one of them.
+        lr: peak learning rate of the default optimiser (AdamW, one cycle over the whole run). Without effect where an
+            optimiser is configured (`--optimizer` on the command line).
+        weight_decay: of the default optimiser.
+
+    Raises:
+        ValueError: for an unknown model, weights that do not fit, or a number out of range.
+
+    Example:
+        >>> module = Classifier("cifar_resnet8", num_classes=10, mean=[0.5], std=[0.5])
+        >>> module(torch.rand(2, 1, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a key of the config
+        self,
+        model: str | nn.Module,
+        num_classes: int,
+        mean: Sequence[float] = _IMAGENET_MEAN,
+        std: Sequence[float] = _IMAGENET_STD,
+        weights: str | None = None,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        lr: float = 2e-3,
+        weight_decay: float = 0.05,
+    ) -> None:
+        super().__init__()
+        positive_int("num_classes", num_classes)
+        if num_classes < 2:
+            raise ArgumentError("num_classes", num_classes, "at least 2")
+        fraction("label_smoothing", label_smoothing, end=False)
+        for name, value in {"mixup": mixup, "cutmix": cutmix, "lr": lr, "weight_decay": weight_decay}.items():
+            not_negative(name, value)
+        mean, std = [float(v) for v in mean], [float(v) for v in std]
+        self.save_hyperparameters(ignore=["model"] if isinstance(model, nn.Module) else [])
+        self.hparams.update(weights=None)
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.lr, self.weight_decay = lr, weight_decay
+        self.normalize = Normalize(mean, std)
+        self.model = _network(model, num_classes, len(mean), weights)
+        self.mix = _mixing(mixup, cutmix, num_classes)
+        metrics = MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+                "auroc": MulticlassAUROC(num_classes),
+                "calibration_error": MulticlassCalibrationError(num_classes),
+            }
+        )
+        self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `[B, num_classes]` of images `[B, C, H, W]` in [0, 1]."""
+        logits: Tensor = self.model(self.normalize(images))
+        return logits
+
+    def setup(self, stage: str) -> None:
+        """Refuse data that cannot belong to this module, before any work."""
+        data = getattr(self.trainer, "datamodule", None)
+        own_values = {"channels": len(self.normalize.mean)}
+        if stage != "predict":  # images to predict on have no classes
+            own_values["num_classes"] = self.num_classes
+        for name, own in own_values.items():
+            theirs = getattr(data, name, own)
+            if theirs != own:
+                hint = "`model.mean` and `model.std` (one value per channel)" if name == "channels" else "`num_classes`"
+                msg = f"the model has {name} = {own}, the data {theirs}; set {hint} of the model to fit the data"
+                raise ValueError(msg)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Cross entropy of one batch, mixed where asked for."""
+        images, labels = batch if self.mix is None else self.mix(*batch)
+        loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Loss and metrics of one batch."""
+        self._evaluate(batch, "val", self.val_metrics)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Loss and metrics of one batch."""
+        self._evaluate(batch, "test", self.test_metrics)
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor], stage: str, metrics: MetricCollection) -> None:
+        images, labels = batch
+        logits = self(images)
+        metrics.update(logits.float(), labels)
+        loss = F.cross_entropy(logits, labels)
+        self.log(f"{stage}/loss", loss, batch_size=len(images), sync_dist=True)
+        self.log_dict(metrics, prog_bar=stage == "val", batch_size=len(images))
+
+    def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Predicted class `[B]`, its probability `[B]`, and all logits `[B, K]`."""
+        logits = self(batch[0] if isinstance(batch, Sequence) else batch).float()
+        confidence, prediction = logits.softmax(1).max(1)
+        return {"prediction": prediction, "confidence": confidence, "logits": logits}
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with one cycle of the learning rate over the whole run, where the config names no optimiser."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            return optimizer
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=int(steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _network(model: str | nn.Module, num_classes: int, in_channels: int, weights: str | None) -> nn.Module:
+    if isinstance(model, str) and "." not in model:
+        return build_backbone(model, num_classes, in_channels, weights)
+    if weights is not None:
+        raise ArgumentError("weights", weights, "None for a `model` that is not one of the named networks")
+    if isinstance(model, nn.Module):
+        return model
+    module, _, name = model.rpartition(".")
+    try:
+        network = getattr(importlib.import_module(module), name)(num_classes=num_classes)
+    except (ImportError, AttributeError) as error:
+        msg = f"`model`: '{model}' cannot be imported: {error}"
+        raise ValueError(msg) from error
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("model", model, "the import path of a module class")
+    return network
+
+
+def _mixing(mixup: float, cutmix: float, num_classes: int) -> Any:
+    from torchvision.transforms import v2
+
+    kinds = {v2.MixUp: mixup, v2.CutMix: cutmix}
+    chosen = [kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds.items() if alpha > 0]
+    return v2.RandomChoice(chosen) if len(chosen) > 1 else next(iter(chosen), None)
