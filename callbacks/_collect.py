@@ -18,7 +18,7 @@ class Samples(NamedTuple):
 
     order: list[int]
     """Their places among all chosen ones, 0 for the first."""
-    index: list[int]
+    numbers: list[int]
     """Their places in the data set."""
     images: Tensor
     labels: Tensor
@@ -67,12 +67,12 @@ def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
         found = [next((batch[k] for k in keys if k in batch), None) for keys in (("image", "x"), ("label", "y"))]
     else:
         found = list(batch[:2]) if isinstance(batch, tuple | list) else []
-    if len(found) < 2 or not all(isinstance(item, Tensor) for item in found):
-        msg = (
-            f"a validation batch must be (inputs, labels) or a mapping with image and label, got {type(batch).__name__}"
-        )
+    tensors = [item for item in found if isinstance(item, Tensor)]
+    if len(tensors) < 2:
+        got = type(batch).__name__
+        msg = f"a validation batch must be (inputs, labels) or a mapping with image and label, got {got}"
         raise TypeError(msg)
-    return found[0], found[1]
+    return tensors[0], tensors[1]
 
 
 def gather(items: list[T]) -> list[T]:

@@ -58,7 +58,7 @@ class Report:
 def write_report(trainer: L.Trainer, report: Report) -> None:
     """Write pictures and tables once, from rank zero; every rank must call it."""
     folder = run_dir(trainer)  # asks all ranks
-    if not trainer.is_global_zero or trainer.fast_dev_run:
+    if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
         return
     epoch, step = trainer.current_epoch, trainer.global_step
     _write_files(Path(folder) / "explanations", report, epoch, step)
@@ -94,10 +94,10 @@ def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:
             writer.writerow([epoch, step, method, metric, value, error, len(report.records)])
 
 
-def _table(report: Report, epoch: int) -> tuple[list[str], list[list[object]]]:
+def _table(report: Report, epoch: int) -> tuple[list[str], list[list[str | float]]]:
     names = list(report.scores)
     columns = ["epoch", "index", "label", "prediction", "confidence", *(f"{a}/{b}" for a, b in names)]
-    rows: list[list[object]] = [
+    rows: list[list[str | float]] = [
         [epoch, r.index, r.label, r.prediction, r.confidence, *(r.scores[name] for name in names)]
         for r in report.records
     ]

@@ -15,7 +15,7 @@ from lit_attr._guard import private_rng
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import Samples, choose, class_name, gather, own_samples, validation_loader
 from lit_attr.callbacks._progress import progress_line
-from lit_attr.callbacks._report import Record, Report, write_report
+from lit_attr.callbacks._report import Record, Report, Scores, write_report
 from lit_attr.metrics import METRICS, Evaluation
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.visual import Panel, draw
@@ -146,7 +146,7 @@ class ExplanationCallback(L.Callback):
         for i, order in enumerate(samples.order):
             record = Record(
                 order=order,
-                index=samples.index[i],
+                index=samples.numbers[i],
                 label=named(int(samples.labels[i])),
                 prediction=named(int(prediction[i])),
                 confidence=float(confidence[i]),
@@ -160,7 +160,9 @@ class ExplanationCallback(L.Callback):
 
     def _summary(self, records: list[Record]) -> Report:
         """The records of all ranks and the metrics over all of them; every rank must call it."""
-        scores, errors, curves = {}, {}, {}
+        scores: Scores = {}
+        errors: Scores = {}
+        curves: dict[str, dict[str, list[float]]] = {}
         for method, metrics in self.metrics.items():
             for label, metric in metrics.items():
                 scores[method, label] = float(metric.compute())

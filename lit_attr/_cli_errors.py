@@ -91,10 +91,7 @@ def _nested_settings(class_path: str, inside: str) -> list[str]:
 
 
 def _no_such_class(key: str, name: str, message: str) -> str:
-    bases = [
-        path
-        for path in _SUBTYPE.findall(message.split("Errors:", maxsplit=1)[0]) + re.findall(r"\[([\w.]+)\]", message)
-    ]
+    bases = list(_SUBTYPE.findall(message.split("Errors:", maxsplit=1)[0]) + re.findall(r"\[([\w.]+)\]", message))
     base = next((path for path in bases if "." in path), "")
     found: list[str] = []
     if base:
@@ -105,7 +102,8 @@ def _no_such_class(key: str, name: str, message: str) -> str:
 
 
 def _subclasses(cls: type) -> Iterator[type]:
-    for sub in cls.__subclasses__():
+    subclasses: list[type] = cls.__subclasses__()
+    for sub in subclasses:
         if not sub.__name__.startswith("_") and not inspect.isabstract(sub):
             yield sub
         yield from _subclasses(sub)

@@ -56,6 +56,7 @@ class Classifier(L.LightningModule):
         num_classes: int,
         mean: Sequence[float] = _IMAGENET_MEAN,
         std: Sequence[float] = _IMAGENET_STD,
+        *,
         weights: str | None = None,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
