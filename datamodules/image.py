@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr.datamodules._catalog import SOURCES
 from lit_attr.datamodules._dataset import ImageDataset, LabelledImages, stratified_split
+from lit_attr.datamodules._distributed import ExactSampler, equal_batches
 from lit_attr.datamodules._sources import Part
 from lit_attr.datamodules.augmentation import Augmentation, as_augmentation, evaluation_transform, train_transform
 from lit_attr.datamodules.predict import PredictFolder
@@ -150,21 +151,29 @@ class ImageDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Validation images in order."""
-        return self._loader(_ready(self.val_dataset, "validate"))
+        return self._exact_loader(_ready(self.val_dataset, "validate"))
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Test images in order."""
-        return self._loader(_ready(self.test_dataset, "test"))
+        return self._exact_loader(_ready(self.test_dataset, "test"))
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """What is left of `predict_dataset`, in order."""
         dataset = _ready(self.predict_dataset, "predict")
         return self._loader(dataset, collate_fn=dataset.collate)
 
-    def _loader(self, dataset: Dataset[Any], **settings: Any) -> DataLoader[Any]:
+    def _exact_loader(self, dataset: ImageDataset) -> DataLoader[Any]:
+        """For evaluation: over several processes every sample is still used once."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return self._loader(dataset)
+        world_size, rank = self.trainer.world_size, self.trainer.global_rank
+        size = equal_batches(len(dataset), world_size, self.batch_size)
+        return self._loader(dataset, batch_size=size, sampler=ExactSampler(dataset, world_size, rank))
+
+    def _loader(self, dataset: Dataset[Any], batch_size: int | None = None, **settings: Any) -> DataLoader[Any]:
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size or self.batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

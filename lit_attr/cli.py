@@ -69,6 +69,8 @@ class LitAttrCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand == "predict":
             parser.set_defaults({"return_predictions": False})  # they are written to files, not kept in memory
+        elif subcommand != "fit":
+            parser.set_defaults({"verbose": False})  # the table at the end says the same
         return parser
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:

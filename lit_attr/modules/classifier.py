@@ -8,7 +8,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassCalibrationError
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
@@ -88,6 +88,7 @@ class Classifier(L.LightningModule):
             }
         )
         self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
+        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()  # exact over batches and processes of any size
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `[B, num_classes]` of images `[B, C, H, W]` in [0, 1]."""
@@ -116,18 +117,20 @@ class Classifier(L.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Loss and metrics of one batch."""
-        self._evaluate(batch, "val", self.val_metrics)
+        self._evaluate(batch, "val", self.val_metrics, self.val_loss)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Loss and metrics of one batch."""
-        self._evaluate(batch, "test", self.test_metrics)
+        self._evaluate(batch, "test", self.test_metrics, self.test_loss)
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor], stage: str, metrics: MetricCollection) -> None:
+    def _evaluate(
+        self, batch: tuple[Tensor, Tensor], stage: str, metrics: MetricCollection, mean_loss: MeanMetric
+    ) -> None:
         images, labels = batch
         logits = self(images)
         metrics.update(logits.float(), labels)
-        loss = F.cross_entropy(logits, labels)
-        self.log(f"{stage}/loss", loss, batch_size=len(images), sync_dist=True)
+        mean_loss.update(F.cross_entropy(logits, labels, reduction="none"))
+        self.log(f"{stage}/loss", mean_loss, batch_size=len(images))
         self.log_dict(metrics, prog_bar=stage == "val", batch_size=len(images))
 
     def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
