@@ -1,0 +1,231 @@
+"""What every method promises of its result, costs and settings; `_reference/methods.py` lists who takes part."""
+
+import dataclasses
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from _reference.methods import ALL, ON_IMAGES_ONLY, build
+from _reference.nets import Counter, cnn
+from lit_attr.attribution import METHODS, Explanation, available
+
+BATCH = 4
+TARGETS = torch.tensor([2, 0, 1, 2])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_attribution_is_of_the_inputs_or_of_their_places(name, images):
+    found = build(name)(cnn(), images, TARGETS)
+    assert found.shape == ((BATCH, 1, 8, 8) if name in ON_IMAGES_ONLY else images.shape)
+    assert found.flatten(1).any(1).all()
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
+    ids=str,
+)
+def test_attribution_is_float32_or_wider_and_finite(name, dtype, expected, images):
+    found = build(name).explain(cnn(dtype=dtype), images.to(dtype), TARGETS)
+    assert found.attribution.dtype == expected
+    assert found.attribution.isfinite().all()
+    assert found.attribution.any()
+    if found.completeness_error is not None:
+        assert found.completeness_error.dtype == expected
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_autocast(name, images):
+    net, inputs = cnn(dtype=torch.float32), images.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = build(name)(net, inputs, TARGETS)
+    assert found.dtype == torch.float32
+    exact = build(name)(net, inputs, TARGETS)
+    assert float((found - exact).norm() / exact.norm()) < 0.1
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("max_batch", [1, 3])
+def test_chunks_change_nothing_and_are_held(name, max_batch, images):
+    """Complaint 8: one limit on what is evaluated at once, for every method, and results that do not depend on it."""
+    net = Counter(cnn())
+    found = build(name, max_batch=max_batch)(net, images, TARGETS)
+    assert net.largest <= max_batch
+    torch.testing.assert_close(found, build(name)(net.model, images, TARGETS), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_out_of_memory_is_survived(name, images):
+    """Complaint 8: where the device is too small for a batch, it is halved until it fits; the result stays."""
+
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = cnn()
+
+        def forward(self, inputs):
+            if len(inputs) > 2:
+                raise torch.OutOfMemoryError("too many")
+            return self.net(inputs)
+
+    net = Small()
+    found = build(name)(net, images, TARGETS)
+    torch.testing.assert_close(found, build(name)(net.net, images, TARGETS), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_sample_does_not_depend_on_its_batch(name, images):
+    """Check N10, with a different class for each sample."""
+    net, method = cnn(), build(name)
+    together = method(net, images, TARGETS)
+    for i in range(BATCH):
+        alone = method(net, images[i : i + 1], TARGETS[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_explained_class_matters(name, images):
+    net, method = cnn(), build(name)
+    assert not torch.allclose(method(net, images, 0), method(net, images, 1), rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_target_is_the_predicted_class(name, images):
+    net, method = cnn(), build(name)
+    found = method.explain(net, images)
+    expected = method.explain(net, images, net(images).argmax(1))
+    assert torch.equal(found.attribution, expected.attribution)
+    assert found.passes == expected.passes._replace(forward=expected.passes.forward + 1)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_empty_batch_is_explained_by_nothing(name, images):
+    """The last share of a process may be empty."""
+    for target in (0, None, TARGETS[:0]):
+        found = build(name).explain(cnn(), images[:0], target)
+        assert found.attribution.shape[0] == 0
+        assert found.attribution.shape[2:] == images.shape[2:]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_twice_whatever_the_global_seed(name, images):
+    """Check N20."""
+    net, method = cnn(), build(name)
+    torch.manual_seed(1)
+    first = method(net, images, TARGETS)
+    torch.manual_seed(2)
+    assert torch.equal(method(net, images, TARGETS), first)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("max_batch", [3, None])
+def test_declared_passes_are_the_real_ones(name, max_batch, images):
+    net, method = Counter(cnn()), build(name, max_batch=max_batch)
+    method(net, images, TARGETS)
+    assert (net.forwards / BATCH, net.backwards / BATCH) == method.passes()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_reported_passes_are_the_real_ones_with_the_check_of_completeness(name, images):
+    net, method = Counter(cnn()), build(name)
+    found = method.explain(net, images, TARGETS)
+    assert (net.forwards / BATCH, net.backwards / BATCH) == found.passes
+    assert found.passes.forward - method.passes().forward == (0 if found.endpoint is None else 2)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_call_is_the_attribution_of_explain(name, images):
+    net, method = cnn(), build(name)
+    found = method.explain(net, images, TARGETS)
+    assert isinstance(found, Explanation)
+    assert torch.equal(method(net, images, TARGETS), found.attribution)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_objective_is_used(name, images):
+    """A quarter of the logit gives a quarter of the attribution; a named objective is the function of that name."""
+    net = cnn()
+    plain = build(name, objective="logit")(net, images, TARGETS)
+    quarter = build(name, objective=lambda e, y: e.gather(1, y[:, None])[:, 0] / 4)(net, images, TARGETS)
+    torch.testing.assert_close(quarter, plain / 4)
+    other = build(name, objective="prob")(net, images, TARGETS)
+    assert not torch.allclose(other, plain, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_settings_are_plain_and_frozen(name):
+    method = build(name)
+    assert method == build(name)
+    assert hash(method) == hash(build(name))
+    assert pickle.loads(pickle.dumps(method)) == method
+    assert method != build(name, objective="prob")
+    with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'max_batch'"):
+        method.max_batch = 3
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_batch": 0}, "`max_batch` must be a positive integer, got 0"),
+        ({"objective": "logits"}, "`objective` is 'logits'; accepted: .*did you mean 'logit'"),
+    ],
+)
+def test_settings_are_refused_before_there_is_a_model(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, **settings)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_inputs_and_targets_are_checked(name, images):
+    net, method = cnn(), build(name)
+    with pytest.raises(ValueError, match="`inputs` must be finite"):
+        method(net, images / 0, TARGETS)
+    with pytest.raises(ValueError, match=r"`target` must be a class index in 0..2, got 3"):
+        method(net, images, 3)
+    with pytest.raises(ValueError, match="`target` has 2 classes for 4 samples"):
+        method(net, images, TARGETS[:2])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_model_that_is_not_differentiable_is_refused(name, images):
+    if METHODS.get(name)().passes().backward == 0:
+        pytest.skip("asks for no gradient")
+
+    class Cut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = cnn()
+
+        def forward(self, inputs):
+            return self.net(inputs).detach()
+
+    with pytest.raises(ValueError, match="the output of Cut does not depend differentiably on what is explained"):
+        build(name)(Cut(), images, TARGETS)
+
+
+class Two(nn.Module):
+    """A model of one unit z, written with the two logits (0, z)."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, inputs):
+        return nn.functional.pad(self.net(inputs), (1, 0))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_output_unit_is_the_second_of_two_classes(name, images):
+    net, method = cnn(classes=1), build(name)
+    found = method(net, images, 1)
+    assert found.any()
+    torch.testing.assert_close(found, method(Two(net), images, 1))
+
+
+def test_available_are_the_registered_names():
+    assert available() == ALL

@@ -1,0 +1,103 @@
+import math
+
+import pytest
+import torch
+
+from _reference.nets import Recorder, linear, mlp, quadratic
+from lit_attr.attribution import Saliency, SmoothGrad
+
+Q = torch.tensor([[2.0, 1.0, 0.0], [1.0, -1.0, 0.5], [0.0, 0.5, 3.0]], dtype=torch.float64)
+B = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+X = torch.tensor([[0.1, 0.5, 0.9], [1.0, 0.0, 0.3]], dtype=torch.float64)
+
+
+def evaluated(settings, inputs=X):
+    """The points at which a model is evaluated, [samples of the batch, noisy copies, features]."""
+    net = Recorder(quadratic(Q, B))
+    SmoothGrad(**settings)(net, inputs, 1)
+    return net.points.view(len(inputs), -1, inputs.shape[1])
+
+
+def test_noise_has_the_mean_and_the_spread_it_should_have():
+    inputs, n, sigma = torch.rand(2, 50, dtype=torch.float64), 400, 0.2
+    net = Recorder(linear(50))
+    SmoothGrad(samples=n, sigma=sigma)(net, inputs, 1)
+    noise = net.points.view(2, n, 50) - inputs[:, None]
+    count = n * 50
+    assert abs(float(noise[0].mean())) < 4 * sigma / math.sqrt(count)
+    assert float(noise[0].std()) == pytest.approx(sigma, abs=4 * sigma / math.sqrt(2 * count))
+    within = float((noise[0].abs() < sigma).double().mean())
+    assert within == pytest.approx(math.erf(2**-0.5), abs=4 * math.sqrt(0.68 * 0.32 / count))  # normal, not uniform
+
+
+def test_number_of_copies():
+    assert evaluated({"samples": 7}).shape == (2, 7, 3)
+
+
+def test_every_sample_gets_the_same_draws():
+    points = evaluated({"samples": 7})
+    torch.testing.assert_close(points[0] - X[0], points[1] - X[1], rtol=0, atol=1e-15)
+
+
+def test_copies_are_not_clamped():
+    points = evaluated({"samples": 20, "sigma": 0.5})
+    assert float(points.min()) < 0
+    assert float(points.max()) > 1
+
+
+def test_the_seed_decides_and_nothing_else():
+    first = evaluated({"samples": 3, "seed": 1})
+    torch.manual_seed(99)
+    assert torch.equal(evaluated({"samples": 3, "seed": 1}), first)
+    assert not torch.equal(evaluated({"samples": 3, "seed": 2}), first)
+
+
+def test_no_noise_is_the_gradient():
+    net, x = mlp(), torch.rand(2, 6, dtype=torch.float64)
+    found = SmoothGrad(samples=2, sigma=0)(net, x, 0)
+    torch.testing.assert_close(found, Saliency(signed=True)(net, x, 0))
+    squares = SmoothGrad(samples=2, sigma=0, statistic="square")(net, x, 0)
+    torch.testing.assert_close(squares, found**2)
+
+
+def test_linear_model_is_exact_for_any_noise():
+    net, x = linear(), torch.rand(2, 6, dtype=torch.float64)
+    found = SmoothGrad(samples=3, sigma=5)(net, x, 1)
+    torch.testing.assert_close(found, net.weight[1].detach().expand(2, 6), rtol=0, atol=1e-14)
+
+
+STATISTICS = {
+    "mean": lambda g: g.mean(1),
+    "square": lambda g: (g**2).mean(1),
+    "variance": lambda g: g.var(1, correction=0),
+}
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_quadratic_model(statistic):
+    """The gradient Q p + b at each recorded point p, and the statistic of those."""
+    net = Recorder(quadratic(Q, B))
+    found = SmoothGrad(samples=9, statistic=statistic)(net, X, 1)
+    gradients = net.points.view(2, 9, 3) @ Q + B
+    torch.testing.assert_close(found, STATISTICS[statistic](gradients), rtol=1e-10, atol=1e-12)
+
+
+def test_mean_converges_to_the_gradient_of_a_quadratic_model():
+    """Check N1 of the expectation: Q x + b, with an error of sigma |Q| / sqrt(n)."""
+    n, sigma = 2000, 0.3
+    found = SmoothGrad(samples=n, sigma=sigma)(quadratic(Q, B), X, 1)
+    error = sigma * Q.norm(dim=1) / math.sqrt(n)
+    assert bool(((found - (X @ Q + B)).abs() < 4 * error).all())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 0}, "`samples` must be a positive integer, got 0"),
+        ({"sigma": -0.1}, r"`sigma` must be a number of at least 0, got -0\.1"),
+        ({"statistic": "var"}, "`statistic` is 'var'; accepted: mean, square, variance"),
+    ],
+)
+def test_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SmoothGrad(**settings)
