@@ -5,6 +5,7 @@ section 3. The score is the logit, as in the paper. Where no layer is named, the
 taken, in the same forward pass, and reported in `Explanation.info["layer"]`.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _watching(model: nn.Module, layer: str | None, size: torch.Size) -> Iterator
     watched = {n: m for n, m in inner.named_modules() if n} if layer is None else {layer: _submodule(inner, layer)}
     handles = [module.register_forward_hook(partial(keep, name=name)) for name, module in watched.items()]
     try:
-        with _uncompiled(model):
+        with _uncompiled():
             yield seen
     finally:
         for handle in handles:
@@ -135,9 +136,9 @@ def _watching(model: nn.Module, layer: str | None, size: torch.Size) -> Iterator
 
 
 @contextmanager
-def _uncompiled(model: nn.Module) -> Iterator[None]:
+def _uncompiled() -> Iterator[None]:
     """Run compiled parts eagerly: compiled code does not call hooks that were added after it was compiled."""
-    if any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in model.modules()):
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled; it cannot be seen on the model in all cases
         with torch.compiler.set_stance("force_eager"):
             yield
     else:
