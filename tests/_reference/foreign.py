@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class Stripes(Dataset):
-    """Grey 8x8 images in [0, 1]: class 1 is bright on the left, class 0 on the right; noise from the sample's number."""
+    """Grey 8x8 images in [0, 1]: class 1 is brighter on the left; the noise comes from the sample's number."""
 
     def __init__(self, size=16, random_noise=False):
         self.size, self.random_noise = size, random_noise
