@@ -52,7 +52,7 @@ class Classifier(L.LightningModule):
 
     def __init__(  # noqa: PLR0913 - each is a key of the config
         self,
-        model: str | nn.Module,
+        model: str | Any,  # str | nn.Module, but that would list every class of torch in --help
         num_classes: int,
         mean: Sequence[float] = _IMAGENET_MEAN,
         std: Sequence[float] = _IMAGENET_STD,
