@@ -15,6 +15,7 @@ MAY_CHANGE = {
     "TORCHINDUCTOR_CACHE_DIR",  # torch.compile names its cache on first use
     "KMP_DUPLICATE_LIB_OK",  # scikit-learn at import, as the next
     "KMP_INIT_AT_FORK",
+    "PYTORCH_NVML_BASED_CUDA_CHECK",  # Lightning at import
 }
 
 
