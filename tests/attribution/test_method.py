@@ -9,6 +9,7 @@ from torch import nn
 
 from _reference.methods import ALL, ON_IMAGES_ONLY, build
 from _reference.nets import Counter, cnn
+from lit_attr import attribution
 from lit_attr.attribution import METHODS, Explanation, available
 
 BATCH = 4
@@ -229,3 +230,8 @@ def test_one_output_unit_is_the_second_of_two_classes(name, images):
 
 def test_available_are_the_registered_names():
     assert available() == ALL
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_registered_method_is_public(name):
+    assert getattr(attribution, METHODS.get(name).__name__) is METHODS.get(name)
