@@ -74,11 +74,11 @@ def loaders(size=16, random_noise=False):
 def trainer(folder, *callbacks, **settings):
     """A quiet Trainer on one CPU."""
     settings = {"max_epochs": 2, "logger": False, "num_sanity_val_steps": 0, "log_every_n_steps": 1, **settings}
+    settings.setdefault("enable_progress_bar", False)
     return L.Trainer(
         accelerator="cpu",
         devices=1,
         default_root_dir=folder,
-        enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, L.pytorch.callbacks.ModelCheckpoint) for c in callbacks),
         callbacks=list(callbacks),

@@ -1,0 +1,87 @@
+"""The chosen samples, and what is made of a batch."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from _reference.foreign import Foreign, Stripes, trainer
+from lit_attr.callbacks._collect import choose, class_name, gather, own_samples, validation_loader
+
+
+def test_choice_is_seeded_private_and_without_repetition():
+    before = torch.get_rng_state()
+    chosen = choose(100, 10, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert chosen == choose(100, 10, seed=3) != choose(100, 10, seed=4)
+    assert len(set(chosen)) == 10
+    assert sorted(choose(4, 10, seed=0)) == [0, 1, 2, 3]
+
+
+def test_more_samples_keep_those_of_fewer():
+    assert choose(100, 20, seed=0)[:10] == choose(100, 10, seed=0)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_ranks_share_the_chosen_samples(tmp_path, ranks):
+    runner, module = trainer(tmp_path), Foreign()
+    loader = DataLoader(Stripes(9), batch_size=4)
+    chosen, seen = choose(9, 5, seed=0), {}
+    for rank in range(ranks):
+        one = SimpleNamespace(
+            val_dataloaders=loader,
+            global_rank=rank,
+            world_size=ranks,
+            precision_plugin=runner.precision_plugin,
+            strategy=SimpleNamespace(batch_to_device=lambda batch, device, dataloader_idx: batch),
+        )
+        for samples in own_samples(one, module, chosen, size=2):
+            assert len(samples.order) <= 2
+            for place, number, image, label in zip(*samples, strict=True):
+                assert place not in seen
+                seen[place] = number
+                assert torch.equal(image, Stripes(9)[number][0])
+                assert label == number % 2
+    assert [seen[place] for place in range(5)] == chosen
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+@pytest.mark.parametrize("loaders", [DataLoader(Stream()), [], [[1, 2]]], ids=["iterable", "none", "no loader"])
+def test_loaders_without_numbered_samples_are_refused(loaders):
+    with pytest.raises(TypeError, match="map-style data set"):
+        validation_loader(SimpleNamespace(val_dataloaders=loaders))
+
+
+def test_first_of_several_loaders_is_taken():
+    first, second = DataLoader(Stripes(4)), DataLoader(Stripes(5))
+    assert validation_loader(SimpleNamespace(val_dataloaders=[first, second])) is first
+
+
+@pytest.mark.parametrize("batch", [torch.zeros(2), {"image": torch.zeros(2)}, (torch.zeros(2), "a")])
+def test_batches_without_inputs_and_labels_are_refused(tmp_path, batch):
+    loader = DataLoader(Stripes(4), collate_fn=lambda items: batch)
+    runner = trainer(tmp_path)
+    one = SimpleNamespace(
+        val_dataloaders=loader,
+        global_rank=0,
+        world_size=1,
+        precision_plugin=runner.precision_plugin,
+        strategy=SimpleNamespace(batch_to_device=lambda batch, device, dataloader_idx: batch),
+    )
+    with pytest.raises(TypeError, match=r"a validation batch must be \(inputs, labels\) or a mapping"):
+        list(own_samples(one, Foreign(), [0], size=1))
+
+
+def test_one_process_gathers_its_own():
+    assert gather([1, 2]) == [1, 2]
+
+
+def test_class_names_where_there_are_any():
+    named = class_name(SimpleNamespace(datamodule=SimpleNamespace(class_names=("cat", "dog"))))
+    assert [named(0), named(1), named(2)] == ["cat", "dog", "2"]
+    assert class_name(SimpleNamespace(datamodule=None))(1) == "1"

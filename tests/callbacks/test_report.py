@@ -1,0 +1,57 @@
+"""The files of a round of explanations."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+from lit_attr.callbacks._report import Record, Report, write_report
+
+SCORES = {("ig", "insertion"): 0.5, ("ig", "gap"): 0.25}
+
+
+def record(order, picture=None):
+    return Record(order, 10 + order, "cat", "dog", 0.75, SCORES, picture)
+
+
+def runner(folder, **settings):
+    strategy = SimpleNamespace(broadcast=lambda value: value)
+    defaults = {"default_root_dir": folder, "loggers": [], "is_global_zero": True, "fast_dev_run": False}
+    return SimpleNamespace(**{**defaults, "strategy": strategy, "current_epoch": 2, "global_step": 30, **settings})
+
+
+def report():
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    curves = {"insertion": {"ig": [0.0, 0.5, 1.0]}}
+    return Report([record(0, picture), record(1)], SCORES, dict.fromkeys(SCORES, 0.1), curves)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_pictures_samples_and_scores(tmp_path):
+    write_report(runner(tmp_path), report())
+    here = tmp_path / "explanations/epoch_0002"
+    assert np.array_equal(np.asarray(Image.open(here / "sample_000010.png")), report().records[0].picture)
+    assert sorted(path.name for path in here.iterdir()) == ["sample_000010.png", "samples.csv"]
+    head, *rows = read(here / "samples.csv")
+    assert head == ["epoch", "index", "label", "prediction", "confidence", "ig/insertion", "ig/gap"]
+    assert rows == [["2", "10", "cat", "dog", "0.75", "0.5", "0.25"], ["2", "11", "cat", "dog", "0.75", "0.5", "0.25"]]
+
+
+def test_scores_of_later_rounds_are_appended_below_one_head(tmp_path):
+    write_report(runner(tmp_path), report())
+    write_report(runner(tmp_path, current_epoch=3, global_step=40), report())
+    head, *rows = read(tmp_path / "explanations/scores.csv")
+    assert head == ["epoch", "step", "method", "metric", "value", "standard_error", "samples"]
+    assert [row[0] for row in rows] == ["2", "2", "3", "3"]
+    assert rows[0] == ["2", "30", "ig", "insertion", "0.5", "0.1", "2"]
+
+
+def test_other_ranks_and_dry_runs_write_nothing(tmp_path):
+    write_report(runner(tmp_path, is_global_zero=False), report())
+    write_report(runner(tmp_path, fast_dev_run=True), report())
+    assert list(tmp_path.iterdir()) == []
