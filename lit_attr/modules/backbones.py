@@ -50,24 +50,24 @@ def build_backbone(name: str, num_classes: int, in_channels: int, weights: str |
             raise ArgumentError("mean", channels, "three values for a torchvision network")
         network = models.get_model(name, num_classes=num_classes, **_NO_HEADS.get(name, {}))
     if weights is not None:
-        _load(network, _pretrained(name, weights), weights)
+        _load(network, _pretrained(name, weights), num_classes, weights)
     return network
 
 
 def _pretrained(name: str, weights: str) -> dict[str, Tensor]:
     from torchvision import models
 
-    if Path(weights).is_file():
-        return read_weights(Path(weights))
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return read_weights(path)
     enum = {} if name in _CIFAR else {w.name: w for w in models.get_model_weights(name)}
-    if weights == "DEFAULT" and enum:
-        enum["DEFAULT"] = models.get_model_weights(name).DEFAULT
-    if weights not in enum:
+    if weights != "DEFAULT" and weights not in enum:
         known = ", ".join(enum) or "none published"
         msg = f"`weights` is '{weights}', neither a file nor weights of {name} (known: {known})"
         raise FileNotFoundError(msg)
-    state: dict[str, Tensor] = enum[weights].get_state_dict(progress=True, check_hash=True)
-    return {key: value for key, value in state.items() if not key.startswith(("aux1.", "aux2.", "AuxLogits."))}
+    # by way of a network of torchvision's: some of the published files are older than the names in the code
+    state: dict[str, Tensor] = models.get_model(name, weights=weights).state_dict()
+    return {key: value for key, value in state.items() if not key.startswith("AuxLogits.")}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -78,15 +78,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: if the file holds no state dict.
     """
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds; all mean the same to the reader
-        msg = f"`weights`: {path} cannot be read safely as tensors: {str(error).splitlines()[0]}"
-        raise ValueError(msg) from error
+    found = load_safely(path, "weights")
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = {key.removeprefix("model."): value for key, value in found["state_dict"].items()}
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
@@ -95,16 +87,40 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _load(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
+def load_safely(path: Path, argument: str) -> Any:
+    """What a file written by `torch.save` or safetensors holds, tensors on the CPU, without running code in it.
+
+    Args:
+        path: the file.
+        argument: the setting that named it, for the message.
+
+    Raises:
+        ValueError: if it cannot be read, or only by running code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both raise many kinds, and torch's message recommends to run the code
+        msg = f"`{argument}`: {path} is damaged, or holds more than tensors and plain values, which is never loaded"
+        raise ValueError(msg) from error
+
+
+def _load(network: nn.Module, state: dict[str, Tensor], num_classes: int, source: str) -> None:
     """Load strictly, but leave out a head of another number of classes."""
     own = network.state_dict()
-    resized = {key for key, value in state.items() if key in own and own[key].shape != value.shape}
-    heads = {key.rpartition(".")[0] for key in resized}
-    wrong = sorted((own.keys() ^ state.keys()) | (resized if len(heads) > 1 else set()))
+    other = {key for key, value in state.items() if key in own and own[key].shape != value.shape}
+    heads = {key.rpartition(".")[0] for key in other}
+    head_alone = len(heads) == 1 and all(
+        own[key].shape[0] == num_classes and own[key].shape[1:] == state[key].shape[1:] for key in other
+    )
+    wrong = sorted((own.keys() ^ state.keys()) | (set() if head_alone else other))
     if wrong:
         some = ", ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         msg = f"`weights` from {source} do not fit {type(network).__name__}; missing, unknown or of other shape: {some}"
         raise ValueError(msg)
-    network.load_state_dict({key: value for key, value in state.items() if key not in resized}, strict=False)
+    network.load_state_dict({key: value for key, value in state.items() if key not in other}, strict=False)
     for head in heads:
         rank_zero_info(f"The head '{head}' of {source} has another number of classes and starts from random values.")

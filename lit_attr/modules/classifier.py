@@ -143,7 +143,7 @@ class Classifier(L.LightningModule):
         """AdamW with one cycle of the learning rate over the whole run, where the config names no optimiser."""
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         steps = self.trainer.estimated_stepping_batches
-        if steps == float("inf"):
+        if not 0 < steps < float("inf"):  # no end, or nothing to train on
             return optimizer
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -158,10 +158,11 @@ def _network(model: str | nn.Module, num_classes: int, in_channels: int, weights
         return model
     module, _, name = model.rpartition(".")
     try:
-        network = getattr(importlib.import_module(module), name)(num_classes=num_classes)
-    except (ImportError, AttributeError) as error:
+        build = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for "." at an end
         msg = f"`model`: '{model}' cannot be imported: {error}"
         raise ValueError(msg) from error
+    network = build(num_classes=num_classes)
     if not isinstance(network, nn.Module):
         raise ArgumentError("model", model, "the import path of a module class")
     return network
