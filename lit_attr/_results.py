@@ -5,6 +5,7 @@ from pathlib import Path
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lit_attr._run_dir import run_dir
@@ -15,26 +16,29 @@ def print_results(trainer: L.Trainer, title: str, best: str = "") -> None:
 
     Every rank must call it; rank zero prints.
     """
-    folder = run_dir(trainer)
+    folder = None if getattr(trainer, "fast_dev_run", False) else run_dir(trainer)  # in which nothing is written
     values = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("train/")}
     _print(values, title, folder, best)
 
 
 @rank_zero_only
-def _print(values: dict[str, float], title: str, folder: Path, best: str) -> None:
+def _print(values: dict[str, float], title: str, folder: Path | None, best: str) -> None:
     console = Console()
     scores = {name: value for name, value in values.items() if name.startswith("explain/")}
     plain = Table(title=title)
     plain.add_column("metric")
     plain.add_column("value", justify="right")
     for name in sorted(values.keys() - scores.keys()):
-        plain.add_row(name, f"{values[name]:.4f}")
-    console.print(plain)
-    if scores:
-        console.print(_explanations(scores))
-    console.print(f"Results, pictures and config: [bold]{folder}[/bold]", soft_wrap=True)
+        plain.add_row(escape(name), f"{values[name]:.4f}")
+    for table in [plain, _explanations(scores)] if scores else [plain]:
+        # At full width: Rich would rather cut numbers than exceed a narrow terminal, or the 80 columns of a file.
+        wide = console.options.update(max_width=10_000)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
+        console.print(table)
+    if folder is not None:
+        console.print(f"Results, pictures and config: [bold]{escape(str(folder))}[/bold]", soft_wrap=True)
     if best:
-        console.print(f"Best checkpoint: [bold]{best}[/bold]", soft_wrap=True)
+        console.print(f"Best checkpoint: [bold]{escape(best)}[/bold]", soft_wrap=True)
 
 
 def _explanations(scores: dict[str, float]) -> Table:
@@ -44,8 +48,8 @@ def _explanations(scores: dict[str, float]) -> Table:
     methods = list(dict.fromkeys(name.split("/")[1] for name in scores))
     table.add_column("method")
     for metric in metrics:
-        table.add_column(metric, justify="right")
+        table.add_column(escape(metric), justify="right")
     for method in methods:
         found = (scores.get(f"explain/{method}/{metric}") for metric in metrics)
-        table.add_row(method, *("" if value is None else f"{value:.3f}" for value in found))
+        table.add_row(escape(method), *("" if value is None else f"{value:.3f}" for value in found))
     return table

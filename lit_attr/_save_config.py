@@ -37,4 +37,6 @@ class SaveConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if isinstance(logger, L.pytorch.loggers.WandbLogger):
                 logger.experiment.config.update({"config": yaml.safe_load(text)}, allow_val_change=True)
-                shutil.copy(self._folder / name, Path(logger.experiment.dir) / f"run_{name}")  # files there are kept
+                files = Path(logger.experiment.dir)  # what lies there is kept; a disabled run has no such folder
+                if files.is_dir():
+                    shutil.copy(self._folder / name, files / f"run_{name}")
