@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import lightning as L
 import torch
@@ -52,38 +52,50 @@ class ExplanationWriter(L.Callback):
         self._errors: list[tuple[str, str]] = []
         self._finished: set[str] = set()
         self._lines: TextIO | None = None
+        self._expected: Path | None = None
+
+    def expect(self, checkpoint: str | Path) -> None:
+        """Say which checkpoint the next `predict` will load, so that images that are finished are not even read.
+
+        Without this they are read and passed through the model, but not explained again: when the data is set up, a
+        Trainer does not know the checkpoint yet, or still the one of its last run.
+        """
+        self._expected = Path(checkpoint)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Leave out what earlier runs have finished, where the checkpoint is known before it is loaded."""
+        """Leave out what earlier runs have finished, where the checkpoint is known."""
         self._errors, self._finished, self._lines = [], set(), None
         dataset = getattr(getattr(trainer, "datamodule", None), "predict_dataset", None)
-        if stage == "predict" and trainer.ckpt_path and dataset is not None:
-            self._claim(trainer, pl_module)
+        if stage == "predict" and self._expected is not None and dataset is not None:
+            self._claim(trainer, pl_module, self._expected)
             dataset.skip(self._finished)
+        self._expected = None
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Open the file of lines; without `trainer.ckpt_path`, only now are the weights known."""
-        self._claim(trainer, pl_module)
+        """Open the file of lines."""
+        self._claim(trainer, pl_module, Path(trainer.ckpt_path) if trainer.ckpt_path else None)
         rank = trainer.global_rank
         self._lines = _open(self.output / (f"predictions.rank{rank}.csv" if rank else "predictions.csv"))
 
-    def _claim(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def _claim(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: Path | None) -> None:
         """Settle the output folder, refuse it where it belongs to other predictions, and see what is finished."""
         images = Path(str(getattr(getattr(trainer, "datamodule", None), "predict_path", None) or "images")).resolve()
-        checkpoint = Path(str(trainer.ckpt_path)) if trainer.ckpt_path else None
         if self._folder is not None:
             self.output = Path(self._folder)
         else:
             in_run = checkpoint is not None and checkpoint.parent.name == "checkpoints"
             root = checkpoint.parent.parent if checkpoint and in_run else Path(trainer.default_root_dir)
             self.output = root / "predictions" / images.name
+        if self.output.resolve().is_relative_to(images):
+            raise ArgumentError("writer.folder", str(self.output), f"outside of the predicted folder {images}")
         weights = _identity(checkpoint, module)
         if trainer.is_global_zero:
             _mark(self.output, {"method": repr(self.method), "weights": weights, "images": str(images)})
+            _merge(self.output)  # a killed run leaves lines of several ranks, and perhaps one that is cut
         trainer.strategy.barrier()
         known, self._finished = self._finished, {name for name, row in _read(self.output).items() if not row["error"]}
         if self._finished - known:
-            rank_zero_info(f"{len(self._finished)} images are finished in {self.output} and left out.")
+            rank_zero_info(f"Finished before in {self.output}, left out: {len(self._finished)} of the images.")
 
     def on_predict_batch_end(
         self,
@@ -100,7 +112,7 @@ class ExplanationWriter(L.Callback):
             raise ArgumentError("batch", type(batch).__name__, accepted)
         for name, cause in batch.errors:
             self._errors.append((name, cause))
-            self._write_line({"name": name, "error": cause})
+            self._write_line({"name": name, "error": " ".join(cause.split())})
         todo = [i for i, name in enumerate(batch.names) if name not in self._finished]
         if not todo:
             return
@@ -126,7 +138,14 @@ class ExplanationWriter(L.Callback):
             rank_zero_info(f"Predictions and explanations are in {self.output}.")
         if errors:
             some = "; ".join(f"{name} ({cause})" for name, cause in errors[:10])
-            rank_zero_warn(f"{len(errors)} images could not be read: {some}{'; ...' if len(errors) > 10 else ''}")
+            more = "; ..." if len(errors) > 10 else ""
+            rank_zero_warn(f"unreadable: {len(errors)} of the images: {some}{more}")
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Close the file of lines; those of finished images are in it."""
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
 
     def _write_line(self, row: Mapping[str, str]) -> None:
         if self._lines is None:
@@ -143,7 +162,7 @@ def _identity(checkpoint: Path | None, module: L.LightningModule) -> str:
         stat = checkpoint.stat()
         return f"{checkpoint.resolve()} of {stat.st_size} bytes, {stat.st_mtime_ns}"
     total = 0
-    for value in module.state_dict().values():
+    for value in filter(torch.is_tensor, module.state_dict().values()):
         total = zlib.crc32(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes(), total)
     return f"sum {total:08x}"
 
@@ -161,30 +180,32 @@ def _mark(folder: Path, origin: dict[str, str]) -> None:
                 )
                 raise ValueError(msg)
         return
+    if (folder / "predictions.csv").exists():
+        raise ArgumentError("writer.folder", str(folder), "a folder without a predictions.csv that is not ours")
     folder.mkdir(parents=True, exist_ok=True)
     temporary = note.with_suffix(".tmp")
     temporary.write_text(json.dumps(origin, indent=1))
     temporary.replace(note)
 
 
+def _text(path: Path, mode: Literal["r", "w", "a"]) -> TextIO:
+    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")  # names need not be valid UTF-8
+
+
 def _open(path: Path) -> TextIO:
-    """A file of lines to append to; a line that a kill has cut is dropped."""
-    if path.is_file():
-        whole = path.read_bytes()
-        with path.open("rb+") as file:
-            file.truncate(whole.rfind(b"\n") + 1)
-    file_ = path.open("a", newline="")
-    if file_.tell() == 0:
-        csv.DictWriter(file_, _COLUMNS).writeheader()
-        file_.flush()
-    return file_
+    """A file of lines to append to."""
+    file = _text(path, "a")
+    if file.tell() == 0:
+        csv.DictWriter(file, _COLUMNS).writeheader()
+        file.flush()
+    return file
 
 
 def _read(folder: Path) -> dict[str, Row]:
     """The last whole line of each image, over the files of all ranks."""
     rows: dict[str, Row] = {}
     for path in sorted(folder.glob("predictions*.csv")):
-        with path.open(newline="") as file:
+        with _text(path, "r") as file:
             for row in csv.DictReader(file):
                 if None not in row.values() and not (row["error"] and row["name"] in rows):
                     rows[row["name"]] = row
@@ -194,7 +215,7 @@ def _read(folder: Path) -> dict[str, Row]:
 def _merge(folder: Path) -> None:
     rows = _read(folder)
     temporary = folder / ".predictions.csv"
-    with temporary.open("w", newline="") as file:
+    with _text(temporary, "w") as file:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         writer.writerows(rows[name] for name in sorted(rows))
