@@ -1,31 +1,40 @@
 """The command line: `python train.py fit|validate|test|predict`, or `lit-attr` from anywhere."""
 
+import inspect
+import json
+import linecache
+import logging
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 import lit_attr
-import lit_attr.modules
 from lit_attr._cli_errors import one_line
 from lit_attr._results import print_results
 from lit_attr._save_config import SaveConfig
 from lit_attr.callbacks import ExplanationCallback, ExplanationWriter
+from lit_attr.datamodules import ImageDataModule
+from lit_attr.modules import Classifier
+from lit_attr.modules.backbones import load_safely
 
 __all__ = ["LitAttrCLI", "main"]
 
 _DEBUG = "JSONARGPARSE_DEBUG"
+_KEYWORDS = {"last", "hpc"}  # of `ckpt_path`, that Lightning resolves itself, as it does "registry:..."
+# In these functions of Lightning and jsonargparse an error is about what was typed.
+_SETTING_UP = {"parse_arguments", "_set_seed", "instantiate_classes"}
 # Known and harmless; each hides nothing that the reader could act on.
 _QUIET = [
     ".*LightningCLI.s args parameter is intended.*",  # the settings of a checkpoint are added to what was typed
@@ -33,7 +42,6 @@ _QUIET = [
     ".*The number of training batches .* is smaller than the logging interval.*",
     ".*Experiment logs directory .* exists and is not empty.*",  # CSV logger, when a run is taken up again
     ".*The dirpath has changed from .*",  # a checkpoint of another run is evaluated here
-    ".*`.predict.ckpt_path=None.` was called with a model.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*will be overridden by `LitAttrCLI.configure_optimizers`.*",  # what --optimizer is for
     ".*No positive samples in targets.*",  # AUROC over few samples
@@ -59,6 +67,34 @@ class LitAttrCLI(LightningCLI):
     `--ckpt_path`, the model's and the data's settings are those of the checkpoint, unless they are given.
     """
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; the settings of a checkpoint come first, so that what was typed is laid over them."""
+        stored = _settings_of_checkpoint(args)
+        self._settings_are_below = bool(stored)
+        first = 1 + next((i for i, arg in enumerate(args) if arg in self.subcommands()), 0)
+        super().parse_arguments(parser, [*args[:first], *stored, *args[first:]])
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning lays the checkpoint's settings over everything else: only for one that a config file names."""
+        if not self._settings_are_below:
+            super()._parse_ckpt_path()
+
+    def before_instantiate_classes(self) -> None:
+        """Refuse what Lightning would find out late, or not at all."""
+        config = self.config[self.subcommand]
+        path = str(config.get("ckpt_path") or "")
+        if path == "best":
+            msg = "`ckpt_path` is 'best', which only the process that trained can know; give the file"
+            raise ValueError(msg)
+        if path and path not in _KEYWORDS and ":" not in path and not Path(path).exists():
+            msg = f"`ckpt_path`: there is no file '{path}'"
+            raise FileNotFoundError(msg)
+        if config.get("lr_scheduler") and not config.get("optimizer"):
+            msg = "`lr_scheduler` has no effect without an `optimizer`; give both"
+            raise ValueError(msg)
+        if self.subcommand != "fit":  # the callbacks of training have nothing to restore
+            warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Callbacks with keys of their own, so that each of their settings can be given on the command line."""
         parser.add_lightning_class_args(ExplanationCallback, "explanations")
@@ -75,11 +111,16 @@ class LitAttrCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer; without loggers in `predict`, whose results are files."""
+        if self._get(self.config_init, "trainer").enable_checkpointing is False:
+            self._parser(self.subcommand).callback_keys.remove("checkpoint")
         return super().instantiate_trainer(**kwargs, **({"logger": False} if self.subcommand == "predict" else {}))
 
     def before_predict(self) -> None:
-        """Let callbacks know the checkpoint before it is loaded, so that finished images are not even read."""
-        self.trainer.ckpt_path = self.config_init.predict.pop("ckpt_path", None)
+        """Tell the writer the checkpoint, so that images that are finished are not even read."""
+        warnings.filterwarnings("ignore", ".*Total length of `DataLoader` across ranks is zero.*")  # all is finished
+        path = self.config_init.predict.ckpt_path
+        if path and Path(path).exists():
+            self.config_init.predict.writer.expect(path)
 
     def after_fit(self) -> None:
         """Show what was reached and where it is."""
@@ -102,31 +143,42 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: the arguments without the program's name; None takes those of the process.
     """
-    for message in _QUIET:
-        warnings.filterwarnings("ignore", message)
-    given = list(sys.argv[1:] if args is None else args)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
     default = str(files("lit_attr.configs") / "default.yaml")
     common = {"default_config_files": [default], "allow_abbrev": False}
-    try:
-        LitAttrCLI(
-            L.LightningModule,
-            L.LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            parser_class=Parser,
-            parser_kwargs={
-                "version": f"lit_attr {lit_attr.__version__}",
-                "allow_abbrev": False,
-                **{command: dict(common) for command in LitAttrCLI.subcommands()},
-            },
-            save_config_callback=SaveConfig,
-            args=_with_data_of_checkpoint(given),
-        )
-    except (ValueError, TypeError, OSError, MisconfigurationException) as error:
-        if os.environ.get(_DEBUG) or not _told_to_the_user(error):
-            raise
-        _stop(one_line(str(error), LightningArgumentParser()))
+    with warnings.catch_warnings():
+        warnings.showwarning = _in_one_line
+        for message in _QUIET:
+            warnings.filterwarnings("ignore", message)
+        try:
+            LitAttrCLI(
+                L.LightningModule,
+                L.LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=0,
+                parser_class=Parser,
+                parser_kwargs={
+                    "version": f"lit_attr {lit_attr.__version__}",
+                    "allow_abbrev": False,
+                    **{command: dict(common) for command in LitAttrCLI.subcommands()},
+                },
+                save_config_callback=SaveConfig,
+                args=list(sys.argv[1:] if args is None else args),
+            )
+        except (ValueError, TypeError, OSError, MisconfigurationException) as error:
+            if os.environ.get(_DEBUG) or not _told_to_the_user(error):
+                raise
+            _stop(one_line(_text(error), LightningArgumentParser()))
+
+
+def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+    """What a warning says, without the line of code that it came from."""
+    sys.stderr.write(f"warning: {message}\n")
+
+
+def _no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip: " not in record.getMessage()
 
 
 def _told_to_the_user(error: BaseException) -> bool:
@@ -134,41 +186,53 @@ def _told_to_the_user(error: BaseException) -> bool:
 
     It is where this package raised it on purpose, or where a class refused its settings as it was made.
     """
-    if isinstance(error, TypeError | OSError) and not _raised_by_us(error):
-        return False
-    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-    return _raised_by_us(error) or "instantiate_classes" in frames or isinstance(error, MisconfigurationException)
-
-
-def _raised_by_us(error: BaseException) -> bool:
+    if type(error).__module__.startswith("lit_attr.") or isinstance(error, MisconfigurationException):
+        return True
     frames = list(traceback.walk_tb(error.__traceback__))
     frame, line = frames[-1]
-    source = Path(frame.f_code.co_filename)
-    ours = str(frame.f_globals.get("__name__", "")).startswith("lit_attr")
-    return ours and source.is_file() and source.read_text().splitlines()[line - 1].lstrip().startswith("raise ")
+    if not linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise "):
+        return False
+    if str(frame.f_globals.get("__name__", "")).startswith("lit_attr."):
+        return True
+    return isinstance(error, ValueError) and bool(_SETTING_UP & {inner.f_code.co_name for inner, _ in frames})
 
 
-def _with_data_of_checkpoint(args: list[str]) -> list[str]:
-    """Insert the data settings of `--ckpt_path` before all others; Lightning does so for the model's alone."""
-    path = next(
-        (
-            b if a == "--ckpt_path" else a.partition("=")[2]
-            for a, b in zip(args, [*args[1:], ""], strict=True)
-            if a == "--ckpt_path" or a.startswith("--ckpt_path=")
-        ),
-        None,
-    )
-    if not path or not Path(path).is_file() or args[0] == "fit":
-        return args
-    stored = torch.load(path, map_location="cpu", weights_only=True).get("datamodule_hyper_parameters", {})
-    class_path = stored.pop("_class_path", None)
-    stored.pop("_instantiator", None)
-    if class_path is None:
-        return args
-    stored.pop("predict_path", None)
-    import json
+def _text(error: BaseException) -> str:
+    """The message; of an error in a data loader's worker, which comes with its traceback, the last line."""
+    text = str(error).strip()
+    return text.splitlines()[-1].partition(": ")[2] if text.startswith("Caught ") else text
 
-    return [args[0], "--data", json.dumps({"class_path": class_path, "init_args": stored}), *args[1:]]
+
+def _settings_of_checkpoint(args: list[str]) -> list[str]:
+    """The model's and the data's settings that the checkpoint of `--ckpt_path` was trained with, as arguments."""
+    paths = [b if a == "--ckpt_path" else a.partition("=")[2] for a, b in pairwise([*args, ""]) if _is_ckpt_path(a)]
+    if not paths or not Path(paths[-1]).is_file():
+        return []
+    checkpoint = _read_checkpoint(paths[-1])
+    found = []
+    for option, key, own in [
+        ("--model", "hyper_parameters", Classifier),
+        ("--data", "datamodule_hyper_parameters", ImageDataModule),
+    ]:
+        settings = {k: v for k, v in checkpoint.get(key, {}).items() if k not in {"_instantiator", "predict_path"}}
+        class_path = settings.pop("_class_path", None)
+        if class_path is None and settings and settings.keys() <= inspect.signature(own).parameters.keys():
+            class_path = f"{own.__module__}.{own.__name__}"  # trained from Python, which stores no class
+        if class_path is not None:
+            found += [option, json.dumps({"class_path": class_path, "init_args": settings})]
+    return found
+
+
+def _is_ckpt_path(arg: str) -> bool:
+    return arg == "--ckpt_path" or arg.startswith("--ckpt_path=")
+
+
+def _read_checkpoint(path: str) -> dict[str, Any]:
+    stored = load_safely(Path(path), "ckpt_path")
+    if not isinstance(stored, dict) or "state_dict" not in stored:
+        msg = f"`ckpt_path`: {path} is no Lightning checkpoint; a file of weights is given as `model.weights`"
+        raise ValueError(msg)
+    return stored
 
 
 @rank_zero_only
