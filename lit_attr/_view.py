@@ -1,6 +1,6 @@
 """A model as methods and metrics see it: the evidence of variants of one batch, their gradients, every pass counted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lit_attr._checks import ArgumentError, batch_of_floats, classes_below
+from lit_attr._chunks import in_chunks
 from lit_attr._guard import no_trace
 from lit_attr.objectives import Objective
-from lit_attr.targets import ClassTarget, Target, logits_of
+from lit_attr.targets import ClassTarget, Target
 
 
 class Passes(NamedTuple):
@@ -51,8 +52,9 @@ class View:
 
     def evidence(self, points: Tensor, rows: Tensor) -> Tensor:
         """Class evidence `[N, K]` of the variants `points` `[N, ...]`; differentiable where `points` is."""
+        output = self.model(points.clone())  # a first layer may write into its input
         self.forwards += len(points)
-        evidence = self.target.evidence(self.model(points.clone()), rows)  # a first layer may write into its input
+        evidence = self.target.evidence(output, rows)
         if not self._checked:
             classes_below("target", self.target.index, evidence.shape[1])
             self._checked = True
@@ -65,10 +67,28 @@ class View:
             raise ArgumentError("objective", f"shape {tuple(values.shape)}", f"one value per row, [{len(rows)}]")
         return values
 
-    def value(self, points: Tensor, rows: Tensor, objective: Objective) -> Tensor:
-        """The objective at each variant, `[N]`, without a graph."""
-        with torch.no_grad():
-            return self.score(self.evidence(points, rows), rows, objective)
+    def value(self, points: Tensor, rows: Tensor, objective: Objective, max_batch: int | None = None) -> Tensor:
+        """The objective at each variant, `[N]`, without a graph; at most `max_batch` at once (see `in_chunks`)."""
+        return self._read(points, rows, lambda evidence, part: self.score(evidence, part, objective), max_batch)
+
+    def predicted(self, max_batch: int | None = None) -> Tensor:
+        """The predicted class of each sample, `[B]`."""
+        return self._read(self.inputs, self.rows, lambda evidence, _: evidence.argmax(1), max_batch)
+
+    def _read(
+        self, points: Tensor, rows: Tensor, read: Callable[[Tensor, Tensor], Tensor], max_batch: int | None
+    ) -> Tensor:
+        found: list[Tensor] = []
+
+        def work(start: int, stop: int) -> None:
+            part = rows[start:stop]
+            with torch.no_grad():
+                found.append(read(self.evidence(points[start:stop], part), part))
+
+        in_chunks(len(points), self.inputs, max_batch, work)
+        if not found:
+            work(0, 0)
+        return torch.cat(found)
 
     def gradient(self, points: Tensor, rows: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         """The gradient of the objective at each variant, float32 or wider, `[N, ...]`, and the evidence `[N, K]`."""
@@ -93,7 +113,9 @@ class View:
 
 
 @contextmanager
-def looking_at(model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None) -> Iterator[View]:
+def looking_at(
+    model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None, max_batch: int | None = None
+) -> Iterator[View]:
     """Open a view of `model` on one batch; leaves no trace in the model or the global random state.
 
     Args:
@@ -101,6 +123,7 @@ def looking_at(model: nn.Module, inputs: Tensor, target: int | Tensor | Target |
         inputs: the samples, floating, `[B, ...]`.
         target: the explained class: an index, a long tensor `[B]`, a `Target`, or None for the predicted class (one
             forward pass more).
+        max_batch: the most samples at once in that pass.
 
     Raises:
         ArgumentError: for inputs that are not finite floats, or a target that does not fit them.
@@ -108,12 +131,9 @@ def looking_at(model: nn.Module, inputs: Tensor, target: int | Tensor | Target |
     batch_of_floats("inputs", inputs)
     with no_trace(model):
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
+        view = View(model, inputs, _expanded(0 if target is None else target, inputs))
         if target is None:
-            with torch.no_grad():
-                predicted = logits_of(model(inputs.clone())).argmax(1)
-            view = View(model, inputs, ClassTarget(predicted), forwards=len(inputs))
-        else:
-            view = View(model, inputs, _expanded(target, inputs))
+            view.target = ClassTarget(view.predicted(max_batch))
         yield view
 
 

@@ -46,6 +46,26 @@ def test_no_target_is_the_predicted_class_and_costs_a_forward_pass():
         assert net.forwards == 4
 
 
+def test_no_target_for_a_dense_model():
+    net = Function(lambda x: x)
+    with (
+        pytest.raises(ArgumentError, match=r"`model output` must be logits \[4, K\], got \(4, 2, 6\)"),
+        looking_at(net, X, None),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("max_batch", [1, 3, None])
+def test_chunks_of_values_and_predictions(max_batch):
+    net = Counter(mlp())
+    with looking_at(net, X, None, max_batch) as view:
+        found = view.value(X.flip(0), view.rows.flip(0), logit, max_batch)
+        predicted = view.predicted(max_batch)
+    assert net.largest <= (max_batch or 4)
+    torch.testing.assert_close(found, net.model(X).amax(1).flip(0).detach())
+    assert torch.equal(predicted, net.model(X).argmax(1))
+
+
 def test_passes_are_counted():
     net = Counter(mlp())
     with looking_at(net, X, 0) as view:

@@ -61,7 +61,7 @@ class Method(ABC):
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:
         """The attribution alone; see `explain`. Costs `passes()`, and one forward more where `target` is None."""
-        with looking_at(model, inputs, target) as view:
+        with looking_at(model, inputs, target, self.max_batch) as view:
             return self.attribute(view).attribution
 
     def explain(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Explanation:
@@ -76,12 +76,13 @@ class Method(ABC):
         Raises:
             ValueError: for non-finite inputs, a class out of range, or settings that do not fit the model.
         """
-        with looking_at(model, inputs, target) as view:
+        with looking_at(model, inputs, target, self.max_batch) as view:
             found = self.attribute(view)
             error = None
             if found.endpoint is not None:
                 objective = get_objective(self.objective)
-                start, end = (view.value(points, view.rows, objective) for points in (view.inputs, found.endpoint))
+                ends = (view.inputs, found.endpoint)
+                start, end = (view.value(points, view.rows, objective, self.max_batch) for points in ends)
                 error = found.attribution.flatten(1).sum(1) - (start - end)
             return replace(found, completeness_error=error, passes=view.passes)
 

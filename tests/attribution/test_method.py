@@ -51,16 +51,20 @@ def test_autocast(name, images):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("max_batch", [1, 3])
-def test_chunks_change_nothing_and_are_held(name, max_batch, images):
+@pytest.mark.parametrize("target", [TARGETS, None], ids=["given", "predicted"])
+def test_chunks_change_nothing_and_are_held(name, max_batch, target, images):
     """Complaint 8: one limit on what is evaluated at once, for every method, and results that do not depend on it."""
     net = Counter(cnn())
-    found = build(name, max_batch=max_batch)(net, images, TARGETS)
+    found = build(name, max_batch=max_batch).explain(net, images, target)
     assert net.largest <= max_batch
-    torch.testing.assert_close(found, build(name)(net.model, images, TARGETS), rtol=1e-9, atol=1e-12)
+    expected = build(name).explain(net.model, images, target)
+    torch.testing.assert_close(found.attribution, expected.attribution, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.completeness_error, expected.completeness_error, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_out_of_memory_is_survived(name, images):
+@pytest.mark.parametrize("target", [TARGETS, None], ids=["given", "predicted"])
+def test_out_of_memory_is_survived(name, target, images):
     """Complaint 8: where the device is too small for a batch, it is halved until it fits; the result stays."""
 
     class Small(nn.Module):
@@ -74,8 +78,9 @@ def test_out_of_memory_is_survived(name, images):
             return self.net(inputs)
 
     net = Small()
-    found = build(name)(net, images, TARGETS)
-    torch.testing.assert_close(found, build(name)(net.net, images, TARGETS), rtol=1e-9, atol=1e-12)
+    found, expected = (build(name).explain(model, images, target) for model in (net, net.net))
+    torch.testing.assert_close(found.attribution, expected.attribution, rtol=1e-9, atol=1e-12)
+    assert found.passes == expected.passes  # what did not fit was not a pass
 
 
 @pytest.mark.parametrize("name", ALL)
