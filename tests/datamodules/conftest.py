@@ -1,71 +1,26 @@
-"""Tiny data sets in the real formats, written on the spot."""
-
-import pickle
-import struct
-from pathlib import Path
+"""The makers of tiny data sets as fixtures."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-
-def _bytes(seed, *shape):
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+from _reference import fake_data
 
 
 @pytest.fixture
 def write_mnist():
-    """Write MNIST's or Fashion-MNIST's four IDX files."""
-
-    def write(root, name="MNIST", train=40, test=10):
-        folder = Path(root) / name / "raw"
-        folder.mkdir(parents=True)
-        for prefix, n in {"train": train, "t10k": test}.items():
-            images, labels = _bytes(n, n, 28, 28), np.arange(n, dtype=np.uint8) % 10
-            (folder / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 2051, n, 28, 28) + images.tobytes())
-            (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 2049, n) + labels.tobytes())
-
-    return write
+    return fake_data.write_mnist
 
 
 @pytest.fixture
 def write_cifar(monkeypatch):
-    """Write CIFAR's pickled batches; only the check of their MD5 sums is left out."""
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda path, md5=None: Path(path).is_file())
-
-    def write(root, classes=10, per_batch=20):
-        cifar10 = classes == 10
-        folder = Path(root) / ("cifar-10-batches-py" if cifar10 else "cifar-100-python")
-        folder.mkdir(parents=True)
-        batches = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"] if cifar10 else ["train", "test"]
-        for i, batch in enumerate(batches):
-            key = "labels" if cifar10 else "fine_labels"
-            content = {"data": _bytes(i, per_batch, 3072), key: [k % classes for k in range(per_batch)]}
-            (folder / batch).write_bytes(pickle.dumps(content))
-        names = [f"class {k}" for k in range(classes)]
-        meta = ("batches.meta", "label_names") if cifar10 else ("meta", "fine_label_names")
-        (folder / meta[0]).write_bytes(pickle.dumps({meta[1]: names}))
-
-    return write
+    fake_data.accept_any_cifar(monkeypatch)
+    return fake_data.write_cifar
 
 
 @pytest.fixture
 def write_tree():
-    """Write `{"train": {"cat": 3}}` as three images in train/cat/, each of a random colour and of 20x30 pixels."""
-
-    def write(root, parts):
-        seed = 0
-        for part, classes in parts.items():
-            for name, count in classes.items():
-                folder = Path(root) / part / name
-                folder.mkdir(parents=True)
-                for i in range(count):
-                    seed += 1
-                    colour = tuple(_bytes(seed, 3).tolist())
-                    Image.new("RGB", (30, 20), colour).save(folder / f"{i}.png")
-
-    return write
+    return fake_data.write_tree
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Media: what was logged is read back from each logger's own files."""
 
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,8 @@ import pytest
 import wandb
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
-from wandb.proto.wandb_internal_pb2 import Record
 
+from _reference.wandb_file import history
 from lit_attr._checks import ArgumentError
 from lit_attr.loggers import WandbLogger
 from lit_attr.visual import log_curves, log_images, log_table
@@ -26,22 +25,6 @@ def _log_everything(logger):
     log_curves([logger], "explain/insertion", FRACTIONS, {"ig": [0.0, 0.3, 1.0], "sg": [0, 0.1, 1]}, "fraction", step=8)
 
 
-def _records(file: Path) -> list[Record]:
-    """The records of a run's file: a LevelDB log, pieces with a head of seven bytes in blocks of 32 KiB."""
-    data, at, parts, records = file.read_bytes(), 7, b"", []
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, at)
-        parts += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in {1, 4}:  # the whole record, or its last piece
-            records.append(Record.FromString(parts))
-            parts = b""
-    return records
-
-
 @pytest.fixture(scope="module")
 def wandb_history(tmp_path_factory):
     """Everything logged to W&B once, offline: its folder of files, and the history row by row."""
@@ -54,16 +37,11 @@ def wandb_history(tmp_path_factory):
         wandb.finish()
         wandb.teardown()
     [file] = files.parent.glob("run-*.wandb")
-    rows = []
-    for record in _records(file):
-        if record.WhichOneof("record_type") == "history":
-            items = record.history.item
-            rows.append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items})
-    return files, rows
+    return files, history(file)
 
 
-def _logged(history, key):
-    files, rows = history
+def _logged(stored, key):
+    files, rows = stored
     return files, [row for row in rows if any(name == key or name.startswith(f"{key}/") for name in row)]
 
 
