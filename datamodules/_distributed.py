@@ -1,5 +1,6 @@
 """Evaluation over several processes with every sample used exactly once."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,7 +37,7 @@ def size_of(dataset: Dataset[Any]) -> int:
 
 
 def equal_batches(size: int, world_size: int, batch_size: int) -> int:
-    """The largest batch size, at most `batch_size`, with which all processes have the same number of batches.
+    """The batch size nearest below `batch_size`, else above it, with which all processes have as many batches.
 
     A wrapped model talks to the other processes in every forward pass, so that one batch more on one of them would
     wait for ever. Shares differ by one sample at most.
@@ -46,6 +47,5 @@ def equal_batches(size: int, world_size: int, batch_size: int) -> int:
         3
     """
     most, least = -(-size // world_size), size // world_size
-    while batch_size > 1 and -(-most // batch_size) != -(-least // batch_size):
-        batch_size -= 1
-    return batch_size
+    candidates = itertools.chain(range(batch_size, 0, -1), range(batch_size + 1, most + 1))
+    return next((n for n in candidates if -(-most // n) == -(-least // n)), batch_size)
