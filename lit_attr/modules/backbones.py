@@ -116,7 +116,8 @@ def _load(network: nn.Module, state: dict[str, Tensor], num_classes: int, source
     head_alone = len(heads) == 1 and all(
         own[key].shape[0] == num_classes and own[key].shape[1:] == state[key].shape[1:] for key in other
     )
-    wrong = sorted((own.keys() ^ state.keys()) | (set() if head_alone else other))
+    missing = {key for key in own.keys() - state.keys() if not key.endswith("num_batches_tracked")}  # not in old files
+    wrong = sorted(missing | (state.keys() - own.keys()) | (set() if head_alone else other))
     if wrong:
         some = ", ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         msg = f"`weights` from {source} do not fit {type(network).__name__}; missing, unknown or of other shape: {some}"
