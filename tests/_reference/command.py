@@ -1,0 +1,35 @@
+"""The command line in this process, quick and offline."""
+
+import pytest
+
+from lit_attr.cli import main
+
+# Two batches of training, two explained samples, no picture.
+QUICK = [
+    *("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.limit_val_batches", "2"),
+    *("--trainer.accelerator", "cpu", "--trainer.devices", "1", "--explanations.num_samples", "2"),
+    *("--explanations.methods", '{"fast_ig": {}}', "--explanations.metrics", '{"insertion": {"steps": 4}}'),
+    *("--explanations.num_images", "0"),
+    *(
+        "--trainer.logger",
+        '{"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "runs", "name": "lit_attr"}}',
+    ),
+]
+
+
+def prepare(monkeypatch, folder):
+    """A folder of its own, no W&B, and the seeds that Lightning writes into the environment taken back afterwards."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+        monkeypatch.setenv(name, "0")
+
+
+def refused(capsys, *args):
+    """The one line that a command is refused with."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(args))
+    assert stopped.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0].removeprefix("error: ")
