@@ -108,7 +108,7 @@ class ExplanationCallback(L.Callback):
                 self._last = {f"explain/{method}/{metric}": v for (method, metric), v in report.scores.items()}
                 write_report(trainer, report)
         # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
-        pl_module.log_dict(self._last, sync_dist=trainer.world_size > 1, batch_size=1)
+        pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
 
     def _due(self, trainer: L.Trainer) -> bool:
         epoch, fitting = trainer.current_epoch, trainer.state.fn == TrainerFn.FITTING

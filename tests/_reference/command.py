@@ -23,6 +23,9 @@ def prepare(monkeypatch, folder):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
         monkeypatch.setenv(name, "0")
+    for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # so that it is taken back if the command sets it
+        monkeypatch.delenv(name)
 
 
 def refused(capsys, *args):
