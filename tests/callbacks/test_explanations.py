@@ -1,7 +1,9 @@
 """The callback against its definition: same scores as by hand, no trace in training, once per sample."""
 
 import csv
+import json
 import random
+from pathlib import Path
 
 import lightning as L
 import numpy as np
@@ -13,9 +15,11 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from _reference.foreign import Foreign, Stripes, loaders, trainer
+from _reference.wandb_file import history
 from lit_attr.attribution import METHODS, FastIG, IntegratedGradients
 from lit_attr.callbacks import ExplanationCallback
 from lit_attr.callbacks._collect import choose
+from lit_attr.loggers import WandbLogger
 from lit_attr.metrics import Insertion
 
 METHODS_ = {"ig": {"steps": 4}, "grad_cam": {}}
@@ -307,3 +311,24 @@ def test_module_is_as_before_after_many_rounds(tmp_path):
     assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in module.modules())
     assert [name for name, _ in module.named_modules() if "metric" in name] == []
     assert isinstance(module.net[0], nn.Conv2d)
+
+
+@pytest.mark.slow
+def test_wandb_keeps_scores_panels_a_row_per_sample_and_curves(tmp_path):
+    import wandb
+
+    logger = WandbLogger(save_dir=tmp_path / "runs", project="p")
+    trainer(tmp_path, explain(num_images=2), logger=logger).validate(Foreign(), loaders()[1], verbose=False)
+    files = Path(logger.experiment.dir)
+    wandb.finish()
+    wandb.teardown()
+    (stored,) = files.parent.glob("*.wandb")
+    keys = {key for row in history(stored) for key in row}
+    assert "explain/ig/insertion" in keys
+    for name in ("explain/panels", "explain/samples", "explain/curves/insertion_table"):
+        assert any(key == name or key.startswith(f"{name}/") for key in keys), name
+    assert len(list(files.glob("media/images/explain/*.png"))) == 2
+    (table_file,) = files.glob("media/table/explain/samples*.json")
+    stored_table = json.loads(table_file.read_text())
+    assert [row[1] for row in stored_table["data"]] == choose(16, 5, 0)
+    assert "ig/gap" in stored_table["columns"]

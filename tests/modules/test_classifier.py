@@ -14,9 +14,11 @@ from lit_attr.datamodules import ImageDataModule, PredictBatch
 from lit_attr.modules import Classifier
 from lit_attr.modules.backbones import build_backbone
 
-
 # Most fits here are a step or two without validation.
-pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:You defined a `validation_step` but have no `val_dataloader`",
+    "ignore:The .grad attribute of a Tensor that is not a leaf",  # Dynamo looks at the gradient of every tensor
+)
 
 
 class Net(nn.Module):
