@@ -23,7 +23,7 @@ def prepare(monkeypatch, folder):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
         monkeypatch.setenv(name, "0")
-    for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+    for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "")  # so that it is taken back if the command sets it
         monkeypatch.delenv(name)
 

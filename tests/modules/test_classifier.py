@@ -50,6 +50,12 @@ def loader(*tensors, size=4):
     return DataLoader(TensorDataset(*tensors), batch_size=size)
 
 
+def train(tmp_path, module, images, labels, steps=1):
+    fitter = trainer(tmp_path, max_steps=steps)
+    fitter.fit(module, loader(images, labels, size=8), loader(images, labels))
+    return fitter
+
+
 def weights(module):
     return {name: value.clone() for name, value in module.state_dict().items()}
 
@@ -183,7 +189,7 @@ def test_mixed_batches_train(tmp_path, mix):
     module.forward = lambda images: seen.append(images.clone()) or forward(images)
     before = weights(module)
     images, labels = batch()
-    trainer(tmp_path, max_steps=1).fit(module, loader(images, labels, size=8))
+    train(tmp_path, module, images, labels)
     assert not same(before, module.state_dict())
     assert all(value.isfinite().all() for value in module.state_dict().values())
     assert not torch.equal(seen[0], images)  # mixed
@@ -200,10 +206,7 @@ def test_evaluation_is_not_mixed(tmp_path):
 
 
 def saved(tmp_path, module):
-    images, labels = batch()
-    fitter = trainer(tmp_path, max_steps=2)
-    fitter.fit(module, loader(images, labels))
-    fitter.save_checkpoint(tmp_path / "x.ckpt")
+    train(tmp_path, module, *batch(), steps=2).save_checkpoint(tmp_path / "x.ckpt")
     return tmp_path / "x.ckpt"
 
 
@@ -349,7 +352,6 @@ def test_same_seed_same_weights(tmp_path):
 
 @pytest.mark.parametrize("what", ["network", "module"])
 def test_compiled(tmp_path, what):
-    # the image of a torchvision network is large, so its body is taken
     net = build_backbone("squeezenet1_1", 3, 3)
     module = Classifier(
         torch.compile(net, backend="eager") if what == "network" else net, 3, mean=[0.5] * 3, std=[0.5] * 3
@@ -357,5 +359,5 @@ def test_compiled(tmp_path, what):
     before = weights(module)
     wrapped = torch.compile(module, backend="eager") if what == "module" else module
     images, labels = torch.rand(4, 3, 32, 32), torch.arange(4) % 3
-    trainer(tmp_path, max_steps=1).fit(wrapped, loader(images, labels))
+    train(tmp_path, wrapped, images, labels)
     assert not same(before, module.state_dict())
