@@ -8,7 +8,14 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+)
 
 T = TypeVar("T")
 
@@ -48,6 +55,25 @@ def validation_loader(trainer: L.Trainer) -> DataLoader[Any]:
     return loader
 
 
+def sample_numbers(loader: DataLoader[Any]) -> Sequence[int]:
+    """The samples of the data set that the loader gives, refused where its sampler does not say which.
+
+    A loader over a part of a data set (`SubsetRandomSampler`) gives that part only.
+    """
+    sampler: Any = loader.sampler if loader.batch_size is not None else getattr(loader.batch_sampler, "sampler", None)
+    if isinstance(sampler, DistributedSampler):  # of Lightning: it wraps the loader's own
+        sampler = getattr(sampler.dataset, "_sampler", sampler)
+    if isinstance(sampler, SubsetRandomSampler):
+        return list(sampler.indices)
+    if isinstance(sampler, SequentialSampler | RandomSampler | DistributedSampler):
+        return range(len(loader.dataset))  # type: ignore[arg-type]  # `validation_loader` has asked for a length
+    msg = (
+        f"explanations cannot tell which samples a validation loader with {type(sampler).__name__} gives; accepted: "
+        "SequentialSampler, RandomSampler, SubsetRandomSampler, DistributedSampler (or torch.utils.data.Subset)"
+    )
+    raise TypeError(msg)
+
+
 def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int) -> Iterator[Samples]:
     """This rank's share of the chosen samples in batches of `size`, moved as Lightning moves a batch."""
     loader = validation_loader(trainer)
@@ -57,6 +83,7 @@ def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[
         index = [chosen[place] for place in order]
         batch = loader.collate_fn([loader.dataset[i] for i in index])
         batch = trainer.precision_plugin.convert_input(batch)
+        batch = module._on_before_batch_transfer(batch, dataloader_idx=0)  # as Lightning's own evaluation loop does
         batch = trainer.strategy.batch_to_device(batch, module.device, dataloader_idx=0)
         images, labels = _inputs_and_labels(batch)
         yield Samples(order, index, images, labels)

@@ -13,7 +13,15 @@ from torch import Tensor
 from lit_attr._checks import one_of, positive_int
 from lit_attr._guard import private_rng
 from lit_attr.attribution import METHODS, Method
-from lit_attr.callbacks._collect import Samples, choose, class_name, gather, own_samples, validation_loader
+from lit_attr.callbacks._collect import (
+    Samples,
+    choose,
+    class_name,
+    gather,
+    own_samples,
+    sample_numbers,
+    validation_loader,
+)
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._report import Record, Report, Scores, write_report
 from lit_attr.metrics import METRICS, Evaluation
@@ -38,8 +46,9 @@ class ExplanationCallback(L.Callback):
         methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
         metrics: likewise.
         num_samples: number of explained samples, at most the whole validation set.
-        every_n_epochs: explain at every n-th epoch, and at the last. In between the last scores are logged again, so
-            that a monitored name always exists.
+        every_n_epochs: explain again when this many epochs have passed, and at the last validation of `max_epochs`. In
+            between the last scores are logged again, so that a monitored name always exists; a schedule or an early
+            stop with patience sees these repeats, so monitor with 1.
         num_images: number of samples that are drawn.
         target: explain the "predicted" class, or the "label".
         seed: chooses the samples.
@@ -76,6 +85,7 @@ class ExplanationCallback(L.Callback):
         self.num_samples, self.num_images = num_samples, num_images
         self.every_n_epochs, self.target, self.seed = every_n_epochs, target, seed
         self._last: dict[str, float] = {}
+        self._epoch = 0  # of the last scores
 
     @property
     def state_key(self) -> str:
@@ -88,11 +98,11 @@ class ExplanationCallback(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last scores, so that a resumed run goes on logging them."""
-        return {"last": self._last}
+        return {"last": self._last, "epoch": self._epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last scores."""
-        self._last = dict(state_dict["last"])
+        self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Explain, score, log and draw; in the sanity check, try everything on one sample and keep nothing."""
@@ -106,18 +116,21 @@ class ExplanationCallback(L.Callback):
                 records = self._explain(trainer, pl_module, self.num_samples)
                 report = self._summary(records)
                 self._last = {f"explain/{method}/{metric}": v for (method, metric), v in report.scores.items()}
+                self._epoch = trainer.current_epoch
                 write_report(trainer, report)
         # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
         pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
 
     def _due(self, trainer: L.Trainer) -> bool:
-        epoch, fitting = trainer.current_epoch, trainer.state.fn == TrainerFn.FITTING
-        return not fitting or epoch % self.every_n_epochs == 0 or epoch + 1 == trainer.max_epochs
+        epoch, end = trainer.current_epoch, trainer.max_epochs or -1
+        waiting = self._epoch < epoch < self._epoch + self.every_n_epochs
+        last = 0 < end <= epoch + (trainer.check_val_every_n_epoch or 1)
+        return trainer.state.fn != TrainerFn.FITTING or last or not waiting
 
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
-        size = len(validation_loader(trainer).dataset)  # type: ignore[arg-type]  # checked to have a length
-        chosen = choose(size, num_samples, self.seed)
+        numbers = sample_numbers(validation_loader(trainer))
+        chosen = [numbers[place] for place in choose(len(numbers), num_samples, self.seed)]
         for metrics in self.metrics.values():
             for metric in metrics.values():
                 metric.reset()

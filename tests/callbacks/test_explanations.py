@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, WeightedRandomSampler
 
 from _reference.foreign import Foreign, Stripes, loaders, trainer
 from _reference.wandb_file import history
@@ -332,3 +332,57 @@ def test_wandb_keeps_scores_panels_a_row_per_sample_and_curves(tmp_path):
     stored_table = json.loads(table_file.read_text())
     assert [row[1] for row in stored_table["data"]] == choose(16, 5, 0)
     assert "ig/gap" in stored_table["columns"]
+
+
+def epochs_explained(folder, callback, **settings):
+    seen, original = [], callback._explain
+
+    def watched(trainer, module, num_samples):
+        seen.append(trainer.current_epoch)
+        return original(trainer, module, num_samples)
+
+    callback._explain = watched
+    trainer(folder, callback, **settings).fit(Foreign(), *loaders())
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("every", "check", "end", "expected"),
+    [(2, 2, 9, [1, 3, 5, 7]), (5, 5, 22, [4, 9, 14, 19]), (4, 2, 10, [1, 5, 9]), (3, 1, 5, [0, 3, 4])],
+)
+def test_epochs_that_are_explained(tmp_path, every, check, end, expected):
+    callback = explain(methods={"fast_ig": {}}, every_n_epochs=every)
+    assert epochs_explained(tmp_path, callback, max_epochs=end, check_val_every_n_epoch=check) == expected
+
+
+def test_only_samples_that_the_loader_gives_are_explained(tmp_path):
+    part = [15, 9, 11, 13]
+    tester = trainer(tmp_path, explain(), logger=CSVLogger(tmp_path, name="run"))
+    tester.validate(Foreign(), DataLoader(Stripes(), 2, sampler=SubsetRandomSampler(part)), verbose=False)
+    rows = table(tmp_path / "run/version_0/explanations/epoch_0000/samples.csv")
+    assert sorted(int(row["index"]) for row in rows) == sorted(part)
+
+
+def test_loader_with_an_unknown_sampler_is_refused(tmp_path):
+    loader = DataLoader(Stripes(), 2, sampler=WeightedRandomSampler([1.0] * 16, 4))
+    with pytest.raises(TypeError, match="cannot tell which samples a validation loader with WeightedRandomSampler"):
+        trainer(tmp_path, explain()).validate(Foreign(), loader, verbose=False)
+
+
+def test_hooks_before_the_transfer_see_the_explained_batch(tmp_path):
+    class Halving(Foreign):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def on_before_batch_transfer(self, batch, dataloader_idx):
+            return batch[0] / 2, batch[1]
+
+        def forward(self, x):
+            self.seen.append(float(x.detach().max()))
+            return super().forward(x)
+
+    module = Halving()
+    metrics = {"insertion": {"steps": 4}}
+    trainer(tmp_path, explain(metrics=metrics)).validate(module, loaders()[1], verbose=False)
+    assert max(module.seen) <= 0.5

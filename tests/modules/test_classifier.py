@@ -13,6 +13,7 @@ from _reference.foreign import trainer
 from lit_attr.datamodules import ImageDataModule, PredictBatch
 from lit_attr.modules import Classifier
 from lit_attr.modules.backbones import build_backbone
+from lit_attr.modules.classifier import _one_cycle
 
 # Most fits here are a step or two without validation.
 pytestmark = pytest.mark.filterwarnings(
@@ -361,3 +362,26 @@ def test_compiled(tmp_path, what):
     images, labels = torch.rand(4, 3, 32, 32), torch.arange(4) % 3
     train(tmp_path, wrapped, images, labels)
     assert not same(before, module.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists")
+def test_run_can_be_taken_up_for_longer(tmp_path):
+    def fitter(epochs):
+        keep = L.pytorch.callbacks.ModelCheckpoint(tmp_path / "kept", save_last=True)
+        return trainer(tmp_path, keep, max_epochs=epochs, limit_val_batches=0)
+
+    images, labels = torch.rand(8, 1, 8, 8), torch.arange(8) % 3
+    fitter(1).fit(small(), loader(images, labels))
+    longer = fitter(3)
+    longer.fit(small(), loader(images, labels), ckpt_path=tmp_path / "kept/last.ckpt")
+    assert longer.global_step == 6
+    assert longer.optimizers[0].param_groups[0]["lr"] < 1e-5
+
+
+def test_learning_rate_rises_to_its_peak_and_falls():
+    factor = _one_cycle(100)
+    rates = [factor(step) for step in range(101)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert rates.index(max(rates)) == 29
+    assert max(rates) == 1
+    assert rates[99] == rates[100] == pytest.approx(4e-6)
