@@ -95,7 +95,7 @@ def _wrong_value(key: str, message: str) -> str:
         accepted = " or ".join(dict.fromkeys(_accepted(cause) for cause in causes))
         return f"`{key}` must be {accepted}, got {got[1] if got else 'something else'}"
     causes = [cause for cause in causes if not _TYPE.search(cause)]  # the other types that would have been accepted
-    return (f"`{key}`: " if key else "") + "; ".join(causes or [message.strip().splitlines()[0]])
+    return (f"`{key}`: " if key else "") + "; ".join(causes or message.strip().splitlines()[:1] or ["no message"])
 
 
 def _causes(message: str) -> Iterator[str]:

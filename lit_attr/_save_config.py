@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import yaml
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
+from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_attr._run_dir import run_dir
 
@@ -32,7 +33,7 @@ class SaveConfig(SaveConfigCallback):
         """Called on rank zero only; no collective here."""
         text = self.parser.dump(self.config, skip_none=False)
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = "config.yaml" if stage == "fit" else f"config_{stage}.yaml"
+        name = "config.yaml" if stage == "fit" else f"config_{TrainerFn(stage).value}.yaml"
         (self._folder / name).write_text(text)
         for logger in trainer.loggers:
             if isinstance(logger, L.pytorch.loggers.WandbLogger):

@@ -113,7 +113,8 @@ class LitAttrCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer; without loggers in `predict`, whose results are files."""
-        if self._get(self.config_init, "trainer").enable_checkpointing is False:
+        settings = self._get(self.config_init, "trainer")
+        if settings.enable_checkpointing is False or settings.fast_dev_run:  # Lightning 2.6 would write last.ckpt
             self._parser(self.subcommand).callback_keys.remove("checkpoint")
         return super().instantiate_trainer(**kwargs, **({"logger": False} if self.subcommand == "predict" else {}))
 
@@ -169,9 +170,10 @@ def main(args: Sequence[str] | None = None) -> None:
                 args=list(sys.argv[1:] if args is None else args),
             )
         except (ValueError, TypeError, OSError, MisconfigurationException) as error:
-            if os.environ.get(_DEBUG) or not _told_to_the_user(error):
+            told = _told_to_the_user(error)
+            if told is None or os.environ.get(_DEBUG):
                 raise
-            _stop(one_line(_text(error), LightningArgumentParser()))
+            _stop(one_line(_text(told), LightningArgumentParser()))
 
 
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
@@ -183,20 +185,21 @@ def _no_advertisement(record: logging.LogRecord) -> bool:
     return "Tip: " not in record.getMessage()
 
 
-def _told_to_the_user(error: BaseException) -> bool:
-    """Whether an error is a message about the user's input, and no fault of the program.
+def _told_to_the_user(error: Exception) -> Exception | None:
+    """The error that is a message about the user's input, or None where it is a fault of the program.
 
-    It is where this package raised it on purpose, or where a class refused its settings as it was made.
+    It is one where this package raised it on purpose, or a class refused its settings as it was made, which
+    jsonargparse reports as a value of none of the accepted types.
     """
+    setting_up = bool(_SETTING_UP & {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)})
+    while isinstance(error.__cause__, Exception) and str(error).startswith("Does not validate against any of the"):
+        error = error.__cause__
     if type(error).__module__.startswith("lit_attr.") or isinstance(error, MisconfigurationException):
-        return True
-    frames = list(traceback.walk_tb(error.__traceback__))
-    frame, line = frames[-1]
-    if not linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise "):
-        return False
-    if str(frame.f_globals.get("__name__", "")).startswith("lit_attr."):
-        return True
-    return isinstance(error, ValueError) and bool(_SETTING_UP & {inner.f_code.co_name for inner, _ in frames})
+        return error
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    on_purpose = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise ")
+    ours = str(frame.f_globals.get("__name__", "")).startswith("lit_attr.")
+    return error if on_purpose and (ours or (setting_up and isinstance(error, ValueError))) else None
 
 
 def _text(error: BaseException) -> str:
