@@ -31,3 +31,38 @@ def test_values_scores_and_paths_are_shown(tmp_path, capsys):
 def test_nothing_explained_shows_no_second_table(tmp_path, capsys):
     print_results(runner(tmp_path, {"val/loss": 1.0}), "Test")
     assert "Explanations" not in capsys.readouterr().out
+
+
+def test_no_number_is_cut(tmp_path, capsys):
+    """Rich's width is 80 where nothing tells it another."""
+    methods, metrics = [f"a_long_name_{i}" for i in range(3)], [f"metric_{i}" for i in range(12)]
+    values = {f"explain/{a}/{b}": i + j / 100 for i, a in enumerate(methods) for j, b in enumerate(metrics)}
+    print_results(runner(tmp_path, values), "Validation")
+    shown = capsys.readouterr().out
+    assert all(f" {value:.3f} " in shown for value in values.values())
+    assert all(f" {name} " in shown for name in methods + metrics)
+    assert "…" not in shown
+
+
+def test_brackets_are_no_markup(tmp_path, capsys):
+    values = {"val/[red]": 0.5, "explain/ig[16]/gap": 0.25}
+    print_results(runner(tmp_path / "run[bold]", values), "Test", best="[/x].ckpt")
+    shown = capsys.readouterr().out
+    for text in ("val/[red]", "ig[16]", "run[bold]", "[/x].ckpt"):
+        assert text in shown
+
+
+def test_fast_dev_run_names_no_folder(tmp_path, capsys):
+    one = runner(tmp_path, {"val/loss": 1.0})
+    one.fast_dev_run = 1
+    print_results(one, "Test")
+    assert str(tmp_path) not in capsys.readouterr().out
+
+
+def test_other_ranks_print_nothing_but_take_part(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("lightning.pytorch.utilities.rank_zero_only.rank", 1)
+    one, asked = runner(tmp_path, {"val/loss": 1.0}), []
+    one.strategy.broadcast = lambda value: asked.append(value) or value
+    print_results(one, "Test")
+    assert capsys.readouterr().out == ""
+    assert asked == [str(tmp_path)]

@@ -1,26 +1,69 @@
 """The config beside the results, and in W&B."""
 
+from pathlib import Path
+
 import pytest
 import wandb
 import yaml
 
 from _reference.command import QUICK, prepare
+from _reference.fake_data import write_images
 from _reference.wandb_file import config
 from lit_attr.cli import main
 
-ONLY_WANDB = '{"class_path": "lit_attr.loggers.WandbLogger", "init_args": {"save_dir": "runs", "project": "p"}}'
+WANDB = '{"class_path": "lit_attr.loggers.WandbLogger", "init_args": {"save_dir": "runs", "project": "p"}}'
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    prepare(monkeypatch, tmp_path)
+    yield
+    wandb.finish()
+    wandb.teardown()
+
+
+def read(path):
+    return yaml.safe_load(Path(path).read_text())
 
 
 @pytest.mark.slow
 def test_two_runs_with_wandb_alone_do_not_collide_and_keep_their_configs(tmp_path, monkeypatch):
-    prepare(monkeypatch, tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
     for rate in ("0.001", "0.002"):
-        main(["fit", *QUICK, "--trainer.logger", ONLY_WANDB, "--model.lr", rate])
+        main(["fit", *QUICK, "--trainer.logger", WANDB, "--model.lr", rate])
         wandb.finish()
     wandb.teardown()
-    saved = [yaml.safe_load(path.read_text()) for path in tmp_path.glob("runs/p/*/config.yaml")]
-    assert sorted(found["model"]["init_args"]["lr"] for found in saved) == [0.001, 0.002]
-    kept = [config(path)["config"] for path in tmp_path.glob("runs/wandb/offline-run-*/*.wandb")]
-    assert sorted(found["model"]["init_args"]["lr"] for found in kept) == [0.001, 0.002]
-    assert all(found["trainer"]["limit_train_batches"] == 2 for found in kept)
+    folders = list(tmp_path.glob("runs/p/*"))
+    assert sorted(read(folder / "config.yaml")["model"]["init_args"]["lr"] for folder in folders) == [0.001, 0.002]
+    assert not (tmp_path / "runs/config.yaml").exists()
+    for folder in folders:
+        [stored] = tmp_path.glob(f"runs/wandb/offline-run-*-{folder.name}")
+        [file] = stored.glob("*.wandb")
+        whole = read(folder / "config.yaml")
+        assert config(file)["config"] == whole
+        assert read(stored / "files/run_config.yaml") == whole
+        assert whole["trainer"]["limit_train_batches"] == 2
+        assert whole["explanations"]["methods"] == {"fast_ig": {}}
+
+
+def test_every_command_keeps_its_own(tmp_path):
+    main(["fit", *QUICK])
+    main(["validate", *QUICK, "--data.batch_size", "32"])
+    main(["test", *QUICK, "--data.batch_size", "16"])
+    write_images(tmp_path / "images", 1)
+    main(["predict", *QUICK, "--data.predict_path", "images"])
+    found = {str(path.relative_to(tmp_path / "runs/lit_attr")): path for path in tmp_path.rglob("config*.yaml")}
+    assert sorted(found) == ["version_0/config.yaml", "version_1/config_validate.yaml", "version_2/config_test.yaml"]
+    sizes = [read(path)["data"]["init_args"]["batch_size"] for _, path in sorted(found.items())]
+    assert sizes == [64, 32, 16]
+
+
+def test_without_a_logger_it_is_in_the_working_folder_and_replaced(tmp_path):
+    for rate in (0.001, 0.002):
+        main(["fit", *QUICK, "--trainer.logger", "false", "--model.lr", str(rate)])
+        assert read("config.yaml")["model"]["init_args"]["lr"] == rate
+
+
+def test_with_wandb_disabled(tmp_path):
+    main(["fit", *QUICK, "--trainer.logger", WANDB])
+    assert len(list(tmp_path.rglob("config.yaml"))) == 1

@@ -33,6 +33,6 @@ def refused(capsys, *args):
     with pytest.raises(SystemExit) as stopped:
         main(list(args))
     assert stopped.value.code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    return lines[0].removeprefix("error: ")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith(("error: ", "Traceback"))] == lines[-1:]
+    return lines[-1].removeprefix("error: ")
