@@ -1,6 +1,7 @@
 """The command line in this process, quick and offline."""
 
 import pytest
+import torch
 
 from lit_attr.cli import main
 
@@ -23,7 +24,8 @@ def prepare(monkeypatch, folder):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
         monkeypatch.setenv(name, "0")
-    for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS"):
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else Lightning's DDP sets the threads
+    for name in ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "")  # so that it is taken back if the command sets it
         monkeypatch.delenv(name)
 
