@@ -34,8 +34,6 @@ def leave_group():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
 @pytest.mark.filterwarnings(
-    "ignore:.*samples in targets",  # AUROC of two images
-    "ignore:Encountered `nan` values",
     "ignore:Precision bf16-mixed is not supported by the model summary",
     "ignore:W&B is disabled",
     "ignore:(insertion|deletion|gap). 0 samples used",  # ResNet-50 overflows in eval mode after a single batch of two

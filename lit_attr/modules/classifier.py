@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassCalibrationError
+from torchmetrics.utilities import dim_zero_cat
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
 from lit_attr.modules.backbones import build_backbone
@@ -25,7 +27,7 @@ class Classifier(L.LightningModule):
     """An image classifier: images `[B, C, H, W]` in [0, 1] to logits `[B, num_classes]`.
 
     Batches are `(images, labels)`. Logs `train/loss` and, for `val` and `test`, loss, accuracy, calibration error
-    (15 bins, L1) and AUROC (one against rest, macro mean).
+    (15 bins, L1) and AUROC (one against rest, mean over the classes that occur).
 
     Args:
         model: a name (see `build_backbone`), the import path of a module class that takes `num_classes`, or a module
@@ -84,12 +86,13 @@ class Classifier(L.LightningModule):
         metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-                "auroc": MulticlassAUROC(num_classes),
+                "auroc": _AUROC(num_classes),
                 "calibration_error": MulticlassCalibrationError(num_classes),
             }
         )
         self.val_metrics, self.test_metrics = metrics.clone(prefix="val/"), metrics.clone(prefix="test/")
-        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()  # exact over batches and processes of any size
+        # Exact over batches and processes of any size; a loss that is not finite is not left out.
+        self.val_loss, self.test_loss = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `[B, num_classes]` of images `[B, C, H, W]` in [0, 1]."""
@@ -164,6 +167,24 @@ def _one_cycle(steps: int) -> Callable[[int], float]:
         return goal + (start - goal) * (1 + math.cos(math.pi * min(1.0, part))) / 2
 
     return factor
+
+
+class _AUROC(MulticlassAUROC):
+    """One against rest, mean over the classes that occur; NaN where only one does.
+
+    The mean of torchmetrics counts a class without samples as 0, so that the value says how many classes there are.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, average="none")
+
+    def compute(self) -> Tensor:  # type: ignore[override]  # as in torchmetrics itself
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "No (positive|negative) samples in targets")
+            scores: Tensor = super().compute()
+        labels = dim_zero_cat(self.target)
+        count = torch.bincount(labels, minlength=self.num_classes)
+        return scores[(count > 0) & (count < len(labels))].mean()
 
 
 def _network(model: str | nn.Module, num_classes: int, in_channels: int, weights: str | None) -> nn.Module:

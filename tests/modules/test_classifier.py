@@ -182,6 +182,30 @@ def test_metrics_are_those_of_scikit_learn(tmp_path, stage, size):
     assert 0.5 < logged[f"{prefix}/accuracy"] < 0.95
 
 
+def validated(tmp_path, logits, labels):
+    """What is logged of given logits, `[N, K]`."""
+    module = Classifier(nn.Flatten(), logits.shape[1], mean=[0.0] * logits.shape[1], std=[1.0] * logits.shape[1])
+    (logged,) = trainer(tmp_path).validate(module, loader(logits[..., None, None], labels), verbose=False)
+    return logged
+
+
+def test_classes_that_do_not_occur_have_no_part_in_auroc(tmp_path):
+    logits, labels = torch.randn(60, 5), torch.arange(60) % 3  # of 5 classes
+    probabilities = logits.softmax(1)
+    expected = [roc_auc_score(labels == k, probabilities[:, k]) for k in range(3)]
+    assert validated(tmp_path, logits, labels)["val/auroc"] == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_auroc_of_a_single_class_is_unknown(tmp_path):
+    assert np.isnan(validated(tmp_path, torch.randn(6, 3), torch.ones(6, dtype=torch.long))["val/auroc"])
+
+
+def test_a_loss_that_is_not_finite_is_not_left_out(tmp_path):
+    logits, labels = torch.randn(6, 3), torch.arange(6) % 3
+    logits[4, 1] = float("nan")
+    assert np.isnan(validated(tmp_path, logits, labels)["val/loss"])
+
+
 @pytest.mark.parametrize("mix", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
 def test_mixed_batches_train(tmp_path, mix):
     module = small(**mix, label_smoothing=0.1)
