@@ -1,6 +1,7 @@
 """Every argument check and its wording, once. Each error names the argument, its value and what is accepted."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ class ArgumentError(ValueError):
     """
 
     def __init__(self, name: str, value: object, accepted: str) -> None:
-        super().__init__(f"`{name}` must be {accepted}, got {value if isinstance(value, str) else repr(value)}")
+        super().__init__(f"`{name}` must be {accepted}, got {value if isinstance(value, str | Path) else repr(value)}")
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """From the finished message: an error must survive the way from a worker process."""

@@ -1,5 +1,6 @@
 import math
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ def test_message():
 
 def test_message_shows_words_without_quotes_and_other_things_as_code():
     assert str(ArgumentError("a", "the word", "b")).endswith("got the word")
+    assert str(ArgumentError("a", Path("x/y"), "b")).endswith("got x/y")
     assert str(ArgumentError("a", ["the word"], "b")).endswith("got ['the word']")
 
 

@@ -50,7 +50,7 @@ def build_backbone(name: str, num_classes: int, in_channels: int, weights: str |
             raise ArgumentError("mean", channels, "three values for a torchvision network")
         network = models.get_model(name, num_classes=num_classes, **_NO_HEADS.get(name, {}))
     if weights is not None:
-        _load(network, _pretrained(name, weights), num_classes, weights)
+        _load(network, _pretrained(name, weights), weights)
     return network
 
 
@@ -108,14 +108,12 @@ def load_safely(path: Path, argument: str) -> Any:
         raise ValueError(msg) from error
 
 
-def _load(network: nn.Module, state: dict[str, Tensor], num_classes: int, source: str) -> None:
+def _load(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Load strictly, but leave out a head of another number of classes."""
     own = network.state_dict()
     other = {key for key, value in state.items() if key in own and own[key].shape != value.shape}
     heads = {key.rpartition(".")[0] for key in other}
-    head_alone = len(heads) == 1 and all(
-        own[key].shape[0] == num_classes and own[key].shape[1:] == state[key].shape[1:] for key in other
-    )
+    head_alone = len(heads) == 1 and all(own[key].shape[1:] == state[key].shape[1:] for key in other)
     missing = {key for key in own.keys() - state.keys() if not key.endswith("num_batches_tracked")}  # not in old files
     wrong = sorted(missing | (state.keys() - own.keys()) | (set() if head_alone else other))
     if wrong:
