@@ -4,6 +4,8 @@ A registry holds classes under the short names that configs, logs and command li
 when it is registered; an unknown name or setting is refused with what is accepted and the nearest match.
 """
 
+import ast
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -96,12 +98,12 @@ class Registry(Generic[T]):
         """An instance of `name` with `settings` as keyword arguments."""
         cls = self.get(name)
         settings = dict(settings or {})
-        accepted = _settings_of(cls)
+        defaults = _settings_of(cls)
         for key in settings:
-            if key not in accepted:
-                msg = f"{self.kind} '{name}' has no setting '{key}'; {did_you_mean(key, accepted)}"
+            if key not in defaults:
+                msg = f"{self.kind} '{name}' has no setting '{key}'; {did_you_mean(key, defaults)}"
                 raise ValueError(msg)
-        return cls(**settings)
+        return cls(**{key: _read(value, defaults[key]) for key, value in settings.items()})
 
     def build_all(self, items: Sequence[str | T] | Mapping[str, Mapping[str, Any] | T | None]) -> dict[str, T]:
         """Instances by the name they are logged under.
@@ -150,7 +152,19 @@ class Registry(Generic[T]):
         return cls
 
 
-def _settings_of(cls: type) -> list[str]:
+def _settings_of(cls: type) -> dict[str, Any]:
+    """The settings of a class with their defaults."""
     if dataclasses.is_dataclass(cls):
-        return [field.name for field in dataclasses.fields(cls) if field.init]
-    return [name for name in inspect.signature(cls).parameters if name not in {"args", "kwargs"}]
+        return {field.name: field.default for field in dataclasses.fields(cls) if field.init}
+    parameters = inspect.signature(cls).parameters
+    return {name: p.default for name, p in parameters.items() if name not in {"args", "kwargs"}}
+
+
+def _read(value: Any, default: Any) -> Any:
+    """A number that was typed as one setting among others: a command line hands it over as text."""
+    if isinstance(value, str) and isinstance(default, int | float):
+        text = {"true": "True", "false": "False"}.get(value.strip(), value.strip())
+        with contextlib.suppress(ValueError, SyntaxError):
+            found = ast.literal_eval(text)
+            return found if isinstance(found, int | float) else value
+    return value

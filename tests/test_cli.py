@@ -366,3 +366,13 @@ def test_newcomers_command_asks_nothing_connects_nowhere_and_is_quiet(tmp_path):
     lines = done.stderr.splitlines()
     assert len(lines) == len(set(lines)) <= 8, done.stderr
     assert not re.search("warning|error|tip:", done.stderr, re.IGNORECASE), done.stderr
+
+
+def test_one_setting_of_one_method_can_be_typed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "lit_attr.callbacks.ExplanationCallback.on_validation_epoch_end",
+        lambda callback, trainer, module: seen.append(callback.methods["ig"].steps),
+    )
+    main(["fit", "--explanations.methods.ig.steps", "3", "--trainer.fast_dev_run", "true"])
+    assert seen == [3]

@@ -157,3 +157,14 @@ def test_build_all_refuses_what_is_no_entry(shapes, items):
 
 def test_did_you_mean_sorts():
     assert did_you_mean("x", {"b": 1, "a": 2}) == "accepted: a, b"
+
+
+def test_numbers_typed_on_a_command_line_are_read_as_numbers():
+    from lit_attr.attribution import METHODS
+
+    assert METHODS.build("ig", {"steps": "4"}).steps == 4
+    assert METHODS.build("smoothgrad", {"sigma": "0.5"}).sigma == 0.5
+    assert METHODS.build("saliency", {"signed": "true"}).signed is True
+    assert METHODS.build("grad_cam", {"layer": "4"}).layer == "4"  # a name, not a number
+    with pytest.raises(ValueError, match="`steps` must be a positive integer, got four"):
+        METHODS.build("ig", {"steps": "four"})
