@@ -154,16 +154,18 @@ class ExplanationCallback(L.Callback):
             for label, metric in self.metrics[name].items():
                 metric.update(module, samples.images, target, maps[name], evaluation=evaluation)
                 found[name, label] = metric.read(evaluation.of(maps[name]))
-        named = class_name(trainer)
-        records = []
+        named, records = class_name(trainer), []
+        # To the host once for the batch, not value by value.
+        labels, predicted, sure = samples.labels.cpu(), prediction.tolist(), confidence.tolist()
+        values = {key: reading.value.tolist() for key, reading in found.items()}
         for i, order in enumerate(samples.order):
             record = Record(
                 order=order,
                 index=samples.numbers[i],
-                label=named(int(samples.labels[i])),
-                prediction=named(int(prediction[i])),
-                confidence=float(confidence[i]),
-                scores={key: float(reading.value[i]) for key, reading in found.items()},
+                label=named(int(labels[i])),
+                prediction=named(predicted[i]),
+                confidence=sure[i],
+                scores={key: value[i] for key, value in values.items()},
             )
             if order < self.num_images and not trainer.sanity_checking:
                 curves = {key: reading.curve[i].cpu() for key, reading in found.items() if reading.curve is not None}

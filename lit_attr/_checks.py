@@ -33,6 +33,12 @@ def positive_int(name: str, value: object) -> None:
         raise ArgumentError(name, value, "a positive integer")
 
 
+def batch_limit(name: str, value: object) -> None:
+    """Refuse anything but an integer of at least one, or None for no limit of the user's."""
+    if value is not None:
+        positive_int(name, value)
+
+
 def not_negative(name: str, value: float) -> None:
     """Refuse a negative number and NaN."""
     if not value >= 0:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from lit_attr._checks import positive_int
+from lit_attr._checks import batch_limit
 
 # Measured with residual networks at 32 and 224 px: on CPUs a larger batch falls out of the caches and is slower per
 # image; on GPUs the batch only has to fill the device.
@@ -36,8 +36,7 @@ def in_chunks(total: int, inputs: Tensor, max_batch: int | None, work: Callable[
         work: evaluates variants start..stop. On running out of device memory the same chunk is tried again in halves,
             so it must have no effect before its forward and backward passes are done.
     """
-    if max_batch is not None:
-        positive_int("max_batch", max_batch)
+    batch_limit("max_batch", max_batch)
     size = max_batch or default_chunk(inputs)
     done = 0
     while done < total:

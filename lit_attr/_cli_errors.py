@@ -145,7 +145,8 @@ def _nested_settings(class_path: str, inside: str) -> list[str]:
 
 
 def _no_such_class(key: str, name: str, message: str) -> str:
-    bases = list(_SUBTYPE.findall(message.split("Errors:", maxsplit=1)[0]) + re.findall(r"\[([\w.]+)\]", message))
+    bases = _SUBTYPE.findall(message.split("Errors:", maxsplit=1)[0])
+    bases += re.findall(r"\[([\w.]+)\]", message)
     base = next((path for path in bases if "." in path), "")
     found: list[str] = []
     if base:

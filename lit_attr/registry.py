@@ -32,6 +32,16 @@ def did_you_mean(word: str, accepted: Iterable[str]) -> str:
     return f"accepted: {', '.join(accepted)}{hint}"
 
 
+def import_path(what: str, path: str) -> Any:
+    """What `path` ("package.module.Name") names; `what` begins the message where it cannot be imported."""
+    module, _, attribute = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for "." at an end
+        msg = f"{what} '{path}' cannot be imported: {error}"
+        raise ValueError(msg) from error
+
+
 class Registry(Generic[T]):
     """A table from short names to classes of one kind.
 
@@ -140,12 +150,7 @@ class Registry(Generic[T]):
         raise TypeError(msg)
 
     def _imported(self, path: str) -> type[T]:
-        module, _, attribute = path.rpartition(".")
-        try:
-            cls = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for "." at an end
-            msg = f"{self.kind} '{path}' cannot be imported: {error}"
-            raise ValueError(msg) from error
+        cls = import_path(self.kind, path)
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
             msg = f"{self.kind} '{path}' is not a subclass of {self.base.__qualname__}"
             raise ValueError(msg)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lit_attr._checks import positive_int
+from lit_attr._checks import batch_limit
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.registry import Registry
@@ -56,7 +56,7 @@ class Method(ABC):
     objective: str | Objective = "logit"
 
     def __post_init__(self) -> None:
-        positive_int("max_batch", 1 if self.max_batch is None else self.max_batch)
+        batch_limit("max_batch", self.max_batch)
         get_objective(self.objective)
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:

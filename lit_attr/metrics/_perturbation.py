@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lit_attr._checks import positive_int
+from lit_attr._checks import batch_limit, positive_int
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import Reading
 from lit_attr.metrics._evaluation import Evaluation, Explained
@@ -34,8 +34,7 @@ class Perturbation:
     def __post_init__(self) -> None:
         check_baseline("fill", self.fill)
         positive_int("steps", self.steps)
-        if self.max_batch is not None:
-            positive_int("max_batch", self.max_batch)
+        batch_limit("max_batch", self.max_batch)
 
     @property
     def protocol(self) -> dict[str, Any]:

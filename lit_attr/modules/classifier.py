@@ -1,6 +1,5 @@
 """The LightningModule of image classifiers."""
 
-import importlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from torchmetrics.utilities import dim_zero_cat
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
 from lit_attr.modules.backbones import build_backbone
 from lit_attr.modules.normalize import Normalize
+from lit_attr.registry import import_path
 
 __all__ = ["Classifier"]
 
@@ -194,13 +194,7 @@ def _network(model: str | nn.Module, num_classes: int, in_channels: int, weights
         raise ArgumentError("weights", weights, "None for a `model` that is not one of the named networks")
     if isinstance(model, nn.Module):
         return model
-    module, _, name = model.rpartition(".")
-    try:
-        build = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two for "." at an end
-        msg = f"`model`: '{model}' cannot be imported: {error}"
-        raise ValueError(msg) from error
-    network = build(num_classes=num_classes)
+    network = import_path("`model`:", model)(num_classes=num_classes)
     if not isinstance(network, nn.Module):
         raise ArgumentError("model", model, "the import path of a module class")
     return network

@@ -77,7 +77,7 @@ def test_normalisation_is_inside():
 
 
 def test_model_by_name_and_by_import_path(monkeypatch):
-    monkeypatch.setattr("lit_attr.modules.classifier.importlib.import_module", lambda path: {"my.nets": NETS}[path])
+    monkeypatch.setattr("lit_attr.registry.importlib.import_module", lambda path: {"my.nets": NETS}[path])
     assert isinstance(small(model="my.nets.Net").model, Net)
     assert small(model="cifar_resnet8")(batch()[0]).shape == (8, 3)
 
@@ -101,7 +101,7 @@ def test_unknown_model(model, message):
 
 
 def test_faults_of_a_users_network_are_their_own(monkeypatch):
-    monkeypatch.setattr("lit_attr.modules.classifier.importlib.import_module", lambda path: NETS)
+    monkeypatch.setattr("lit_attr.registry.importlib.import_module", lambda path: NETS)
     with pytest.raises(AttributeError, match="a fault of its own"):
         small(model="my.Broken")
     with pytest.raises(ValueError, match=r"`model` must be the import path of a module class, got my\.number"):
