@@ -1,6 +1,8 @@
 """What callbacks share: the fixed samples of a validation set, and the records of all ranks."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
@@ -19,6 +21,9 @@ from torch.utils.data import (
 
 T = TypeVar("T")
 
+_INPUTS = ("image", "images", "pixel_values", "input", "inputs", "x")
+_LABELS = ("label", "labels", "target", "targets", "y")
+
 
 class Samples(NamedTuple):
     """A few chosen samples on the module's device."""
@@ -29,6 +34,7 @@ class Samples(NamedTuple):
     """Their places in the data set."""
     images: Tensor
     labels: Tensor
+    """Class indices, `[B]`."""
 
 
 def choose(size: int, count: int, seed: int) -> list[int]:
@@ -55,10 +61,11 @@ def validation_loader(trainer: L.Trainer) -> DataLoader[Any]:
     return loader
 
 
-def sample_numbers(loader: DataLoader[Any]) -> Sequence[int]:
+def sample_numbers(loader: DataLoader[Any], world_size: int = 1, batches: float = math.inf) -> Sequence[int]:
     """The samples of the data set that the loader gives, refused where its sampler does not say which.
 
-    A loader over a part of a data set (`SubsetRandomSampler`) gives that part only.
+    A loader over a part of a data set (`SubsetRandomSampler`) gives that part only; one that does not shuffle gives,
+    in `batches` batches on each of `world_size` processes (`limit_val_batches`), the first samples only.
     """
     sampler: Any = loader.sampler if loader.batch_size is not None else getattr(loader.batch_sampler, "sampler", None)
     if isinstance(sampler, DistributedSampler):  # of Lightning: it wraps the loader's own
@@ -66,7 +73,10 @@ def sample_numbers(loader: DataLoader[Any]) -> Sequence[int]:
     if isinstance(sampler, SubsetRandomSampler):
         return list(sampler.indices)
     if isinstance(sampler, SequentialSampler | RandomSampler | DistributedSampler):
-        return range(len(loader.dataset))  # type: ignore[arg-type]  # `validation_loader` has asked for a length
+        size = len(loader.dataset)  # type: ignore[arg-type]  # `validation_loader` has asked for a length
+        in_order = isinstance(sampler, SequentialSampler) or not getattr(sampler, "shuffle", True)
+        given = batches * (loader.batch_size or loader.batch_sampler.batch_size) * world_size
+        return range(int(min(size, given)) if in_order else size)
     msg = (
         f"explanations cannot tell which samples a validation loader with {type(sampler).__name__} gives; accepted: "
         "SequentialSampler, RandomSampler, SubsetRandomSampler, DistributedSampler (or torch.utils.data.Subset)"
@@ -75,7 +85,10 @@ def sample_numbers(loader: DataLoader[Any]) -> Sequence[int]:
 
 
 def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int) -> Iterator[Samples]:
-    """This rank's share of the chosen samples in batches of `size`, moved as Lightning moves a batch."""
+    """This rank's share of the chosen samples in batches of `size`, moved as Lightning moves a batch.
+
+    Samples with NaN or infinity are left out, with a warning that names them.
+    """
     loader = validation_loader(trainer)
     mine = range(trainer.global_rank, len(chosen), trainer.world_size)
     for start in range(0, len(mine), size):
@@ -86,20 +99,44 @@ def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[
         batch = module._on_before_batch_transfer(batch, dataloader_idx=0)  # as Lightning's own evaluation loop does
         batch = trainer.strategy.batch_to_device(batch, module.device, dataloader_idx=0)
         images, labels = _inputs_and_labels(batch)
-        yield Samples(order, index, images, labels)
+        finite = images.flatten(1).isfinite().all(1)
+        kept = finite.nonzero().flatten().tolist()
+        if len(kept) < len(index):
+            lost = sorted(set(index) - {index[i] for i in kept})
+            warnings.warn(f"not explained: samples {lost} of the validation set have NaN or infinity", stacklevel=2)
+        if kept:
+            yield Samples([order[i] for i in kept], [index[i] for i in kept], images[finite], labels[finite])
 
 
 def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
-    if isinstance(batch, dict):
-        found = [next((batch[k] for k in keys if k in batch), None) for keys in (("image", "x"), ("label", "y"))]
+    """Inputs `[B, ...]` and class indices `[B]`."""
+    if isinstance(batch, Mapping):
+        found = [next((batch[key] for key in keys if key in batch), None) for keys in (_INPUTS, _LABELS)]
+        got = f"a mapping with {', '.join(map(str, batch))}"
     else:
         found = list(batch[:2]) if isinstance(batch, tuple | list) else []
-    tensors = [item for item in found if isinstance(item, Tensor)]
-    if len(tensors) < 2:
-        got = type(batch).__name__
-        msg = f"a validation batch must be (inputs, labels) or a mapping with image and label, got {got}"
+        got = f"{type(batch).__name__} of {', '.join(type(item).__name__ for item in found) or 'nothing'}"
+    inputs, labels = [*found, None, None][:2]
+    if not (isinstance(inputs, Tensor) and isinstance(labels, Tensor)):
+        msg = (
+            "a validation batch must be a tuple (inputs, labels) of tensors, or a mapping with inputs under one of "
+            f"{', '.join(_INPUTS)} and labels under one of {', '.join(_LABELS)}; got {got}"
+        )
         raise TypeError(msg)
-    return tensors[0], tensors[1]
+    return inputs, _class_indices(labels)
+
+
+def _class_indices(labels: Tensor) -> Tensor:
+    """Labels `[B]`, `[B, 1]` or one-hot `[B, K]` as class indices `[B]`."""
+    if labels.dim() == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dim() == 2 and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all()):
+        labels = labels.argmax(1)
+    if labels.dim() != 1 or labels.is_floating_point():
+        got = f"{labels.dtype} {tuple(labels.shape)}"
+        msg = f"the labels of a validation batch must be class indices [B], or one-hot [B, K]; got {got}"
+        raise TypeError(msg)
+    return labels
 
 
 def gather(items: list[T]) -> list[T]:

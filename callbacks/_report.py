@@ -55,34 +55,33 @@ class Report:
     curves: dict[str, dict[str, list[float]]]
 
 
-def write_report(trainer: L.Trainer, report: Report) -> None:
-    """Write pictures and tables once, from rank zero; every rank must call it."""
+def write_report(trainer: L.Trainer, report: Report, name: str = "explain") -> None:
+    """Write pictures and tables once, from rank zero, under `name`; every rank must call it."""
     folder = run_dir(trainer)  # asks all ranks
     if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
         return
     epoch, step = trainer.current_epoch, trainer.global_step
-    _write_files(Path(folder) / "explanations", report, epoch, step)
-    columns, rows = _table(report, epoch)
+    _write_files(Path(folder) / name, report, epoch, step)
+    columns, rows = _table(report, epoch, step)
     drawn = [record for record in report.records if record.picture is not None]
     captions = [f"sample {r.index}: {r.prediction} ({r.confidence:.0%}), label {r.label}" for r in drawn]
     if drawn:
-        log_images(
-            trainer.loggers, "explain/panels", [r.picture for r in drawn if r.picture is not None], captions, step
-        )
-    log_table(trainer.loggers, "explain/samples", columns, rows, step)
+        pictures = [r.picture for r in drawn if r.picture is not None]
+        log_images(trainer.loggers, f"{name}/panels", pictures, captions, step)
+    log_table(trainer.loggers, f"{name}/samples", columns, rows, step)
     for metric, by_method in report.curves.items():
         points = len(next(iter(by_method.values())))
         fractions = [i / (points - 1) for i in range(points)]
-        log_curves(trainer.loggers, f"explain/curves/{metric}", fractions, by_method, "fraction of the image", step)
+        log_curves(trainer.loggers, f"{name}/curves/{metric}", fractions, by_method, "fraction of the image", step)
 
 
 def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:
-    here = folder / f"epoch_{epoch:04d}"
+    here = folder / f"epoch_{epoch:04d}_step_{step:06d}"  # an epoch may have several validations
     here.mkdir(parents=True, exist_ok=True)
     for record in report.records:
         if record.picture is not None:
             save_png(here / f"sample_{record.index:06d}.png", record.picture)
-    columns, rows = _table(report, epoch)
+    columns, rows = _table(report, epoch, step)
     with (here / "samples.csv").open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
     with (folder / "scores.csv").open("a", newline="") as file:
@@ -94,11 +93,11 @@ def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:
             writer.writerow([epoch, step, method, metric, value, error, len(report.records)])
 
 
-def _table(report: Report, epoch: int) -> tuple[list[str], list[list[str | float]]]:
+def _table(report: Report, epoch: int, step: int) -> tuple[list[str], list[list[str | float]]]:
     names = list(report.scores)
-    columns = ["epoch", "index", "label", "prediction", "confidence", *(f"{a}/{b}" for a, b in names)]
+    columns = ["epoch", "step", "index", "label", "prediction", "confidence", *(f"{a}/{b}" for a, b in names)]
     rows: list[list[str | float]] = [
-        [epoch, r.index, r.label, r.prediction, r.confidence, *(r.scores[name] for name in names)]
+        [epoch, step, r.index, r.label, r.prediction, r.confidence, *(r.scores[name] for name in names)]
         for r in report.records
     ]
     return columns, rows

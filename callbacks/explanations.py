@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
@@ -10,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lit_attr._checks import one_of, positive_int
+from lit_attr._checks import ArgumentError, not_negative_int, one_of, positive_int
 from lit_attr._guard import private_rng
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import (
@@ -39,19 +40,20 @@ class ExplanationCallback(L.Callback):
     Works with any LightningModule whose `forward` gives logits and whose validation batches are `(inputs, labels)`.
     Each chosen sample is explained once, by one rank; scores are those of all of them. Logs `explain/<method>/<metric>`
     for checkpoints and schedules to monitor; panels, a table of the samples and the mean curves go to every logger that
-    can show them, and into `explanations/` of the run's folder. Training with the callback gives the same weights, to
-    the bit, as training without it.
+    can show them, and into `explain/` of the run's folder. Training with the callback gives the same weights, to the
+    bit, as training without it.
 
     Args:
         methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
         metrics: likewise.
-        num_samples: number of explained samples, at most the whole validation set.
+        num_samples: number of explained samples, at most all that are validated.
         every_n_epochs: explain again when this many epochs have passed, and at the last validation of `max_epochs`. In
             between the last scores are logged again, so that a monitored name always exists; a schedule or an early
             stop with patience sees these repeats, so monitor with 1.
         num_images: number of samples that are drawn.
         target: explain the "predicted" class, or the "label".
         seed: chooses the samples.
+        name: begins the logged names and names the folder; a second callback in one Trainer needs one of its own.
 
     Raises:
         ValueError: for an unknown name or setting, or a number out of range.
@@ -71,30 +73,38 @@ class ExplanationCallback(L.Callback):
         num_images: int = 4,
         target: Literal["predicted", "label"] = "predicted",
         seed: int = 0,
+        name: str = "explain",
     ) -> None:
         super().__init__()
-        for name, value in {"num_samples": num_samples, "every_n_epochs": every_n_epochs}.items():
-            positive_int(name, value)
-        if num_images:
-            positive_int("num_images", num_images)
+        positive_int("num_samples", num_samples)
+        positive_int("every_n_epochs", every_n_epochs)
+        not_negative_int("num_images", num_images)
         one_of("target", target, ["predicted", "label"])
+        if not name or Path(name).name != name:
+            raise ArgumentError("name", name, "a name for a folder, without a slash")
         self.methods: dict[str, Method] = METHODS.build_all(methods)
         self.metrics: dict[str, dict[str, AttributionMetric]] = {
-            name: METRICS.build_all(metrics) for name in self.methods
+            method: METRICS.build_all(metrics) for method in self.methods
         }
-        self.num_samples, self.num_images = num_samples, num_images
+        self.num_samples, self.num_images, self.name = num_samples, num_images, name
         self.every_n_epochs, self.target, self.seed = every_n_epochs, target, seed
         self._last: dict[str, float] = {}
         self._epoch = 0  # of the last scores
 
     @property
     def state_key(self) -> str:
-        """Distinct for callbacks with other methods or metrics, so that two of them can stand in one Trainer."""
+        """Distinct for callbacks that log other names or explain something else, so that none takes up their scores."""
         return self._generate_state_key(names=self.names(), target=self.target, seed=self.seed)
 
     def names(self) -> list[str]:
         """The names that are logged."""
-        return [f"explain/{method}/{metric}" for method in self.methods for metric in self.metrics[method]]
+        return [f"{self.name}/{method}/{metric}" for method in self.methods for metric in self.metrics[method]]
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Refuse a Trainer in which the results would be those of another callback too."""
+        same = [c for c in trainer.callbacks if isinstance(c, ExplanationCallback) and c.name == self.name]
+        if len(same) > 1:
+            raise ArgumentError("name", self.name, "a name of its own for each ExplanationCallback of a Trainer")
 
     def state_dict(self) -> dict[str, Any]:
         """The last scores, so that a resumed run goes on logging them."""
@@ -115,9 +125,9 @@ class ExplanationCallback(L.Callback):
             if self._due(trainer) or not self._last:
                 records = self._explain(trainer, pl_module, self.num_samples)
                 report = self._summary(records)
-                self._last = {f"explain/{method}/{metric}": v for (method, metric), v in report.scores.items()}
+                self._last = {f"{self.name}/{method}/{metric}": v for (method, metric), v in report.scores.items()}
                 self._epoch = trainer.current_epoch
-                write_report(trainer, report)
+                write_report(trainer, report, self.name)
         # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
         pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
 
@@ -129,7 +139,7 @@ class ExplanationCallback(L.Callback):
 
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
-        numbers = sample_numbers(validation_loader(trainer))
+        numbers = sample_numbers(validation_loader(trainer), trainer.world_size, trainer.num_val_batches[0])
         chosen = [numbers[place] for place in choose(len(numbers), num_samples, self.seed)]
         for metrics in self.metrics.values():
             for metric in metrics.values():

@@ -33,6 +33,12 @@ def positive_int(name: str, value: object) -> None:
         raise ArgumentError(name, value, "a positive integer")
 
 
+def not_negative_int(name: str, value: object) -> None:
+    """Refuse anything but an integer of at least zero."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ArgumentError(name, value, "an integer of at least 0")
+
+
 def batch_limit(name: str, value: object) -> None:
     """Refuse anything but an integer of at least one, or None for no limit of the user's."""
     if value is not None:

@@ -1,6 +1,6 @@
 """A model as methods and metrics see it: the evidence of variants of one batch, their gradients, every pass counted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -45,6 +45,11 @@ class View:
         return torch.arange(len(self.inputs), device=self.inputs.device)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of attributions and sums: float64 for float64 samples, else float32."""
+        return torch.float64 if self.inputs.dtype == torch.float64 else torch.float32
+
+    @property
     def passes(self) -> Passes:
         """What was run so far, per sample."""
         count = max(1, len(self.inputs))
@@ -69,21 +74,15 @@ class View:
 
     def value(self, points: Tensor, rows: Tensor, objective: Objective, max_batch: int | None = None) -> Tensor:
         """The objective at each variant, `[N]`, without a graph; at most `max_batch` at once (see `in_chunks`)."""
-        return self._read(points, rows, lambda evidence, part: self.score(evidence, part, objective), max_batch)
+        return self.score(self.evidence_at(points, rows, max_batch), rows, objective)
 
-    def predicted(self, max_batch: int | None = None) -> Tensor:
-        """The predicted class of each sample, `[B]`."""
-        return self._read(self.inputs, self.rows, lambda evidence, _: evidence.argmax(1), max_batch)
-
-    def _read(
-        self, points: Tensor, rows: Tensor, read: Callable[[Tensor, Tensor], Tensor], max_batch: int | None
-    ) -> Tensor:
+    def evidence_at(self, points: Tensor, rows: Tensor, max_batch: int | None = None) -> Tensor:
+        """The class evidence at each variant, `[N, K]`, without a graph; at most `max_batch` at once."""
         found: list[Tensor] = []
 
         def work(start: int, stop: int) -> None:
-            part = rows[start:stop]
             with torch.no_grad():
-                found.append(read(self.evidence(points[start:stop], part), part))
+                found.append(self.evidence(points[start:stop], rows[start:stop]))
 
         in_chunks(len(points), self.inputs, max_batch, work)
         if not found:
@@ -133,7 +132,7 @@ def looking_at(
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
         view = View(model, inputs, _expanded(0 if target is None else target, inputs))
         if target is None:
-            view.target = ClassTarget(view.predicted(max_batch))
+            view.target = ClassTarget(view.evidence_at(view.inputs, view.rows, max_batch).argmax(1))
         yield view
 
 

@@ -60,7 +60,7 @@ def test_chunks_of_values_and_predictions(max_batch):
     net = Counter(mlp())
     with looking_at(net, X, None, max_batch) as view:
         found = view.value(X.flip(0), view.rows.flip(0), logit, max_batch)
-        predicted = view.predicted(max_batch)
+        predicted = view.evidence_at(view.inputs, view.rows, max_batch).argmax(1)
     assert net.largest <= (max_batch or 4)
     torch.testing.assert_close(found, net.model(X).amax(1).flip(0).detach())
     assert torch.equal(predicted, net.model(X).argmax(1))

@@ -64,7 +64,7 @@ class SmoothGrad(Method):
         moments = gather_gradients(view, noisy, weights, objective, self.max_batch, _MOMENTS[self.statistic]).total
         if self.statistic == "variance":
             mean, square = moments.unbind(1)
-            moments = (square - mean**2).clamp_min(0)
+            moments = (square - mean**2).clamp_min(0).to(view.dtype)
         return Explanation(moments)
 
     def passes(self) -> Passes:
@@ -75,5 +75,5 @@ class SmoothGrad(Method):
 _MOMENTS = {
     "mean": lambda g: g,
     "square": torch.square,
-    "variance": lambda g: torch.stack([g, g**2], dim=1),
+    "variance": lambda g: torch.stack([g.double(), g.double() ** 2], dim=1),  # a difference that may be small
 }

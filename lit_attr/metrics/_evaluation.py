@@ -4,7 +4,6 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from lit_attr._view import Passes, View, looking_at
@@ -92,8 +91,8 @@ class Evaluation(_Memo):
 
     def _clean(self) -> tuple[Tensor, Target]:
         # Class 0 stands in until the evidence says what is predicted: one forward pass serves both.
-        with self._counted(0 if self._given is None else self._given) as view, torch.no_grad():
-            evidence = view.evidence(view.inputs, view.rows)
+        with self._counted(0 if self._given is None else self._given) as view:
+            evidence = view.evidence_at(view.inputs, view.rows)
             return evidence, ClassTarget(evidence.argmax(1)) if self._given is None else view.target
 
     @contextmanager

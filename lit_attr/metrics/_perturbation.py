@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from lit_attr._checks import batch_limit, positive_int
@@ -68,6 +67,6 @@ class Perturbation:
             return perturbation_curve(view, start, finish, explained.ranks, self.steps, readouts, self.max_batch)
 
     def _filled(self, evaluation: Evaluation) -> End:
-        with evaluation.view() as view, torch.no_grad():
+        with evaluation.view() as view:
             images = get_baseline("fill", self.fill, view.inputs)
-            return End(images, view.evidence(images, view.rows))
+            return End(images, view.evidence_at(images, view.rows, self.max_batch))

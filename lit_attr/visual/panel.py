@@ -38,7 +38,7 @@ class Panel:
         label: the name of the true class, or None where there is none.
         curves: per method, values `[T + 1]` of each kind of curve ("insertion", "deletion") over the fractions
             0, 1/T, ..., 1 of the image.
-        scores: per method, what to print under its map.
+        scores: per method, what to print under its map; one that has the name of a curve also stands in its legend.
 
     Raises:
         ArgumentError: for a map that is not of the image's size.
@@ -150,10 +150,9 @@ def _draw_curves(place: _Place, panel: Panel, kind: str, colours: Mapping[str, s
     for name, curves in panel.curves.items():
         if kind in curves:
             ys = to_numpy(curves[kind])
-            area = float(np.trapezoid(ys, dx=1 / max(1, len(ys) - 1)))
-            lines.append(
-                Line(f"{_short(name, 18)}  {area:.3f}", list(np.linspace(0, 1, len(ys))), ys.tolist(), colours[name])
-            )
+            area = panel.scores.get(name, {}).get(kind, float(np.trapezoid(ys, dx=1 / max(1, len(ys) - 1))))
+            xs = list(np.linspace(0, 1, len(ys)))
+            lines.append(Line(f"{_short(name, 18)}  {area:.3f}", xs, ys.tolist(), colours[name]))
     plot_lines(axis, lines, kind, "fraction of the image")
     axis.set_xlim(0, 1)
     if all(0 <= y <= 1 for line in lines for y in line.ys):  # probabilities: one scale for all samples

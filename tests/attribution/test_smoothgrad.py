@@ -52,6 +52,19 @@ def test_the_seed_decides_and_nothing_else():
     assert not torch.equal(evaluated({"samples": 3, "seed": 2}), first)
 
 
+def test_a_small_variance_is_not_lost_to_rounding():
+    # f = 1000 x + x^2: the gradients 1000 + 2 (x + e) have a variance of 4e-6 about a mean whose square is 1e6.
+    class Steep(torch.nn.Module):
+        def forward(self, x):
+            return torch.stack([x * 0, 1000 * x + x**2], dim=1)[..., 0]
+
+    settings = {"samples": 200, "sigma": 1e-3, "statistic": "variance"}
+    exact = SmoothGrad(**settings)(Steep(), torch.full((1, 1), 0.5, dtype=torch.float64), 1)
+    found = SmoothGrad(**settings)(Steep(), torch.full((1, 1), 0.5), 1)
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(float(exact), rel=0.05)
+
+
 def test_no_noise_is_the_gradient():
     net, x = mlp(), torch.rand(2, 6, dtype=torch.float64)
     found = SmoothGrad(samples=2, sigma=0)(net, x, 0)

@@ -62,8 +62,8 @@ def test_first_of_several_loaders_is_taken():
     assert validation_loader(SimpleNamespace(val_dataloaders=[first, second])) is first
 
 
-@pytest.mark.parametrize("batch", [torch.zeros(2), {"image": torch.zeros(2)}, (torch.zeros(2), "a")])
-def test_batches_without_inputs_and_labels_are_refused(tmp_path, batch):
+def collected(tmp_path, batch):
+    """What becomes of a batch that a loader's `collate_fn` makes."""
     loader = DataLoader(Stripes(4), collate_fn=lambda items: batch)
     runner = trainer(tmp_path)
     one = SimpleNamespace(
@@ -73,8 +73,43 @@ def test_batches_without_inputs_and_labels_are_refused(tmp_path, batch):
         precision_plugin=runner.precision_plugin,
         strategy=SimpleNamespace(batch_to_device=lambda batch, device, dataloader_idx: batch),
     )
-    with pytest.raises(TypeError, match=r"a validation batch must be \(inputs, labels\) or a mapping"):
-        list(own_samples(one, Foreign(), [0], size=1))
+    (samples,) = own_samples(one, Foreign(), [0, 1], size=2)
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("batch", "got"),
+    [
+        (torch.zeros(2), "got Tensor of nothing"),
+        ({"image": torch.zeros(2), "class": 1}, "got a mapping with image, class"),
+        ((torch.zeros(2), "a"), "got tuple of Tensor, str"),
+    ],
+)
+def test_batches_without_inputs_and_labels_are_refused(tmp_path, batch, got):
+    with pytest.raises(TypeError, match=rf"a validation batch must be a tuple \(inputs, labels\) .*{got}"):
+        collected(tmp_path, batch)
+
+
+@pytest.mark.parametrize("keys", [("image", "label"), ("pixel_values", "labels"), ("x", "y"), ("images", "targets")])
+def test_batches_as_mappings(tmp_path, keys):
+    samples = collected(tmp_path, dict(zip(keys, (torch.rand(2, 1, 4, 4), torch.tensor([2, 0])), strict=True)))
+    assert samples.labels.tolist() == [2, 0]
+
+
+ONE_HOT = torch.tensor([[0, 0, 1], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("labels", [ONE_HOT, ONE_HOT.float(), torch.tensor([[2], [0]]), torch.tensor([2, 0]).int()])
+def test_forms_of_labels(tmp_path, labels):
+    assert collected(tmp_path, (torch.rand(2, 1, 4, 4), labels)).labels.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([[1, 0, 1], [0, 1, 0]]), torch.rand(2, 3), torch.rand(2)])
+def test_labels_that_are_no_classes_are_refused(tmp_path, labels):
+    with pytest.raises(
+        TypeError, match=r"labels of a validation batch must be class indices \[B\], or one-hot .* got "
+    ):
+        collected(tmp_path, (torch.rand(2, 1, 4, 4), labels))
 
 
 def test_one_process_gathers_its_own():

@@ -159,7 +159,7 @@ def test_sanity_check_tries_one_sample_and_keeps_nothing(tmp_path):
     logger = CSVLogger(tmp_path)
     trainer(tmp_path, callback, num_sanity_val_steps=1, max_epochs=1, logger=logger).fit(Foreign(), *loaders())
     assert asked == [(True, 1), (False, 5)]
-    assert len(table(tmp_path / "lightning_logs/version_0/explanations/scores.csv")) == 6
+    assert len(table(tmp_path / "lightning_logs/version_0/explain/scores.csv")) == 6
 
 
 def test_images_outside_the_unit_range_stop_the_run_before_training(tmp_path):
@@ -194,7 +194,8 @@ def test_iterable_data_is_refused_with_the_reason(tmp_path):
         ({"methods": {"ig": {"stps": 3}}}, r"method 'ig' has no setting 'stps'; accepted: .*did you mean 'steps'"),
         ({"metrics": ["insert"]}, r"unknown metric 'insert'"),
         ({"num_samples": 0}, r"`num_samples` must be a positive integer, got 0"),
-        ({"num_images": -1}, r"`num_images` must be a positive integer, got -1"),
+        ({"num_images": -1}, r"`num_images` must be an integer of at least 0, got -1"),
+        ({"name": "a/b"}, r"`name` must be a name for a folder, without a slash, got a/b"),
         ({"every_n_epochs": 0}, r"`every_n_epochs` must be a positive integer, got 0"),
         ({"target": "predict"}, r"`target` is 'predict'; accepted: label, predicted"),
     ],
@@ -208,14 +209,14 @@ def test_files_hold_the_logged_numbers_and_the_drawn_samples(tmp_path):
     callback = explain(num_images=2)
     tester = trainer(tmp_path, callback, logger=CSVLogger(tmp_path, name="run"))
     (logged,) = tester.validate(Foreign(), loaders()[1], verbose=False)
-    folder = tmp_path / "run/version_0/explanations"
+    folder = tmp_path / "run/version_0/explain"
     scores = {f"explain/{row['method']}/{row['metric']}": float(row["value"]) for row in table(folder / "scores.csv")}
     assert scores == pytest.approx({name: logged[name] for name in callback.names()})
-    samples = table(folder / "epoch_0000/samples.csv")
+    samples = table(folder / "epoch_0000_step_000000/samples.csv")
     assert [int(row["index"]) for row in samples] == choose(16, 5, 0)
     mean = np.mean([float(row["ig/insertion"]) for row in samples])
     assert mean == pytest.approx(logged["explain/ig/insertion"], abs=1e-6)
-    drawn = sorted(path.name for path in (folder / "epoch_0000").glob("*.png"))
+    drawn = sorted(path.name for path in (folder / "epoch_0000_step_000000").glob("*.png"))
     assert drawn == sorted(f"sample_{index:06d}.png" for index in choose(16, 5, 0)[:2])
 
 
@@ -239,11 +240,11 @@ def test_maps_of_zeros_are_scored_and_drawn(tmp_path):
     tester = trainer(tmp_path, explain(), logger=CSVLogger(tmp_path, name="run"))
     (logged,) = tester.validate(Zero(), loaders()[1], verbose=False)
     assert logged["explain/ig/gap"] == pytest.approx(0)
-    assert list((tmp_path / "run/version_0/explanations/epoch_0000").glob("*.png"))
+    assert list((tmp_path / "run/version_0/explain/epoch_0000_step_000000").glob("*.png"))
 
 
 def test_two_callbacks_keep_their_own_state(tmp_path):
-    first, second = explain(), explain(methods={"fast": FastIG()})
+    first, second = explain(), explain(methods={"fast": FastIG()}, name="fast")
     assert first.state_key != second.state_key
     fitter = trainer(tmp_path, first, second, ModelCheckpoint(tmp_path, save_last=True), max_epochs=1)
     fitter.fit(Foreign(), *loaders())
@@ -330,7 +331,7 @@ def test_wandb_keeps_scores_panels_a_row_per_sample_and_curves(tmp_path):
     assert len(list(files.glob("media/images/explain/*.png"))) == 2
     (table_file,) = files.glob("media/table/explain/samples*.json")
     stored_table = json.loads(table_file.read_text())
-    assert [row[1] for row in stored_table["data"]] == choose(16, 5, 0)
+    assert [row[2] for row in stored_table["data"]] == choose(16, 5, 0)
     assert "ig/gap" in stored_table["columns"]
 
 
@@ -359,7 +360,7 @@ def test_only_samples_that_the_loader_gives_are_explained(tmp_path):
     part = [15, 9, 11, 13]
     tester = trainer(tmp_path, explain(), logger=CSVLogger(tmp_path, name="run"))
     tester.validate(Foreign(), DataLoader(Stripes(), 2, sampler=SubsetRandomSampler(part)), verbose=False)
-    rows = table(tmp_path / "run/version_0/explanations/epoch_0000/samples.csv")
+    rows = table(tmp_path / "run/version_0/explain/epoch_0000_step_000000/samples.csv")
     assert sorted(int(row["index"]) for row in rows) == sorted(part)
 
 
@@ -386,3 +387,47 @@ def test_hooks_before_the_transfer_see_the_explained_batch(tmp_path):
     metrics = {"insertion": {"steps": 4}}
     trainer(tmp_path, explain(metrics=metrics)).validate(module, loaders()[1], verbose=False)
     assert max(module.seen) <= 0.5
+
+
+def test_two_callbacks_have_folders_and_names_of_their_own(tmp_path):
+    first, second = explain(), explain(methods={"fast": FastIG()}, name="labels", target="label")
+    tester = trainer(tmp_path, first, second, logger=CSVLogger(tmp_path, name="run"))
+    (logged,) = tester.validate(Foreign(), loaders()[1], verbose=False)
+    assert {"explain/ig/gap", "labels/fast/gap"} <= set(logged)
+    folder = tmp_path / "run/version_0"
+    assert {row["method"] for row in table(folder / "explain/scores.csv")} == {"ig", "grad_cam"}
+    assert {row["method"] for row in table(folder / "labels/scores.csv")} == {"fast"}
+
+
+def test_a_second_callback_of_the_same_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"`name` must be a name of its own for each ExplanationCallback .* explain"):
+        trainer(tmp_path, explain(), explain(methods=["ig"])).validate(Foreign(), loaders()[1], verbose=False)
+
+
+def test_rounds_of_one_epoch_have_folders_of_their_own(tmp_path):
+    logger = CSVLogger(tmp_path, name="run")
+    trainer(tmp_path, explain(), logger=logger, max_epochs=1, val_check_interval=0.5).fit(Foreign(), *loaders())
+    found = sorted(path.name for path in (tmp_path / "run/version_0/explain").glob("epoch_*"))
+    assert found == ["epoch_0000_step_000002", "epoch_0000_step_000004"]
+
+
+def test_only_validated_samples_are_explained(tmp_path):
+    tester = trainer(tmp_path, explain(), logger=CSVLogger(tmp_path, name="run"), limit_val_batches=1)
+    tester.validate(Foreign(), loaders()[1], verbose=False)
+    rows = table(tmp_path / "run/version_0/explain/epoch_0000_step_000000/samples.csv")
+    assert sorted(int(row["index"]) for row in rows) == [0, 1, 2, 3]
+
+
+def test_one_image_of_nan_is_left_out_and_named(tmp_path):
+    class Broken(Stripes):
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return (image / 0 if index == 3 else image), label
+
+    tester = trainer(tmp_path, explain(num_samples=16), logger=CSVLogger(tmp_path, name="run"))
+    with pytest.warns(UserWarning, match=r"not explained: samples \[3\] of the validation set have NaN or infinity"):
+        (logged,) = tester.validate(Foreign(), DataLoader(Broken(), 4), verbose=False)
+    rows = table(tmp_path / "run/version_0/explain/epoch_0000_step_000000/samples.csv")
+    assert [int(row["index"]) for row in rows].count(3) == 0
+    assert len(rows) == 15
+    assert np.isfinite(logged["explain/ig/insertion"])

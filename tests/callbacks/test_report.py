@@ -34,18 +34,21 @@ def read(path):
 
 def test_pictures_samples_and_scores(tmp_path):
     write_report(runner(tmp_path), report())
-    here = tmp_path / "explanations/epoch_0002"
+    here = tmp_path / "explain/epoch_0002_step_000030"
     assert np.array_equal(np.asarray(Image.open(here / "sample_000010.png")), report().records[0].picture)
     assert sorted(path.name for path in here.iterdir()) == ["sample_000010.png", "samples.csv"]
     head, *rows = read(here / "samples.csv")
-    assert head == ["epoch", "index", "label", "prediction", "confidence", "ig/insertion", "ig/gap"]
-    assert rows == [["2", "10", "cat", "dog", "0.75", "0.5", "0.25"], ["2", "11", "cat", "dog", "0.75", "0.5", "0.25"]]
+    assert head == ["epoch", "step", "index", "label", "prediction", "confidence", "ig/insertion", "ig/gap"]
+    assert rows == [
+        ["2", "30", "10", "cat", "dog", "0.75", "0.5", "0.25"],
+        ["2", "30", "11", "cat", "dog", "0.75", "0.5", "0.25"],
+    ]
 
 
 def test_scores_of_later_rounds_are_appended_below_one_head(tmp_path):
     write_report(runner(tmp_path), report())
     write_report(runner(tmp_path, current_epoch=3, global_step=40), report())
-    head, *rows = read(tmp_path / "explanations/scores.csv")
+    head, *rows = read(tmp_path / "explain/scores.csv")
     assert head == ["epoch", "step", "method", "metric", "value", "standard_error", "samples"]
     assert [row[0] for row in rows] == ["2", "2", "3", "3"]
     assert rows[0] == ["2", "30", "ig", "insertion", "0.5", "0.1", "2"]

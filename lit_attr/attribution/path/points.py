@@ -38,18 +38,18 @@ def gather_gradients(
         weights: one weight per point, `[P]`.
         objective: the differentiated scalar f.
         max_batch: the most points at once; see `in_chunks`.
-        transform: applied to the gradients `[N, ...]` before they are summed (their square, say).
+        transform: applied to the gradients `[N, ...]` before they are summed (their square, say); the sums have the
+            dtype that it gives.
 
     Returns:
         The sums, float32 (float64 for float64 inputs), and the probability of the explained class at each point.
         One forward and one backward pass a point.
     """
-    count, device = len(weights), view.inputs.device
-    dtype = torch.float64 if view.inputs.dtype == torch.float64 else torch.float32
-    weights = weights.to(device, dtype)
+    count, device, dtype = len(weights), view.inputs.device, view.dtype
     template = transform(torch.zeros_like(view.inputs[:1], dtype=dtype))
+    weights = weights.to(device, template.dtype)
     total = template.new_zeros((len(view.inputs), *template.shape[1:]))
-    confidence = total.new_zeros(len(view.inputs) * count)
+    confidence = total.new_zeros(len(view.inputs) * count, dtype=dtype)
 
     def work(start: int, stop: int) -> None:
         jobs = torch.arange(start, stop, device=device)
