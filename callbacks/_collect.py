@@ -75,7 +75,7 @@ def sample_numbers(loader: DataLoader[Any], world_size: int = 1, batches: float 
     if isinstance(sampler, SequentialSampler | RandomSampler | DistributedSampler):
         size = len(loader.dataset)  # type: ignore[arg-type]  # `validation_loader` has asked for a length
         in_order = isinstance(sampler, SequentialSampler) or not getattr(sampler, "shuffle", True)
-        given = batches * (loader.batch_size or loader.batch_sampler.batch_size) * world_size
+        given = batches * (loader.batch_size or getattr(loader.batch_sampler, "batch_size", math.inf)) * world_size
         return range(int(min(size, given)) if in_order else size)
     msg = (
         f"explanations cannot tell which samples a validation loader with {type(sampler).__name__} gives; accepted: "

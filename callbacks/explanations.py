@@ -102,7 +102,8 @@ class ExplanationCallback(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a Trainer in which the results would be those of another callback too."""
-        same = [c for c in trainer.callbacks if isinstance(c, ExplanationCallback) and c.name == self.name]
+        every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
+        same = [c for c in every if isinstance(c, ExplanationCallback) and c.name == self.name]
         if len(same) > 1:
             raise ArgumentError("name", self.name, "a name of its own for each ExplanationCallback of a Trainer")
 

@@ -96,14 +96,18 @@ class View:
         (gradient,) = self.derive(self.score(evidence, rows, objective), points)
         return gradient if gradient.dtype == torch.float64 else gradient.float(), evidence.detach()
 
-    def derive(self, values: Tensor, *wanted: Tensor) -> tuple[Tensor, ...]:
+    def derive(self, values: Tensor, *wanted: Tensor, again: bool = False) -> tuple[Tensor, ...]:
         """The gradients of per-sample values `[N]` with respect to tensors they were computed from: one backward.
+
+        With `again`, the graph is kept for other values of the same forward pass.
 
         Raises:
             ValueError: if the values do not depend on such a tensor in a differentiable way.
         """
         self.backwards += len(values)
-        found = torch.autograd.grad(values.sum(), wanted, allow_unused=True) if values.requires_grad else ()
+        found: tuple[Tensor | None, ...] = ()
+        if values.requires_grad:
+            found = torch.autograd.grad(values.sum(), wanted, retain_graph=again, allow_unused=True)
         gradients = tuple(gradient for gradient in found if gradient is not None)
         if len(gradients) < len(wanted):
             msg = f"the output of {type(self.model).__name__} does not depend differentiably on what is explained"

@@ -1,6 +1,7 @@
 """The contract of every attribution method: frozen settings, called with a model, samples and a target."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +13,9 @@ from lit_attr.objectives import Objective, get_objective
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
+SHAPE: Sequence[int] = (3, 224, 224)  # of ImageNet, for which costs are told
+CLASSES = 1000
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
@@ -20,11 +24,13 @@ class Explanation:
     Attributes:
         attribution: signed, un-normalised, detached, float32 (float64 for float64 inputs); of the shape of the
             inputs, or `[B, 1, H, W]` for methods that explain places. Larger supports the explained objective.
-        endpoint: the other end of the path, of the shape of the inputs; None for methods without a path.
-        completeness_error: the attribution's sum minus the change of the objective from the end point to the input,
-            `[B]`; None without an end point.
-        confidence: probability of the explained class at the points that were evaluated, `[B, P]`; None where no
-            point stands for itself.
+        endpoint: the other end of the path, of the shape of the inputs, or `[B, M, ...]` of M paths; None for methods
+            without a path.
+        completeness_error: the attribution's sum minus the change of the objective from the end point to the input
+            (summed over paths), `[B]`; None without an end point.
+        confidence: probability of the explained class at the points that were evaluated, `[B, P]`, or `[B, M, P]` of
+            M paths, NaN behind the end of one that ended early; None where no point stands for itself.
+        success: whether a path reached what it sought, bool `[B]` or `[B, M]`; None where it seeks nothing.
         info: what the method decided by itself, such as the layer that Grad-CAM took.
         passes: forward and backward passes that were run, per sample, the check of completeness included (filled in
             by `explain`).
@@ -34,6 +40,7 @@ class Explanation:
     endpoint: Tensor | None = None
     completeness_error: Tensor | None = None
     confidence: Tensor | None = None
+    success: Tensor | None = None
     info: dict[str, Any] = field(default_factory=dict)
     passes: Passes | None = None
 
@@ -78,8 +85,8 @@ class Method(ABC):
         """
         with looking_at(model, inputs, target, self.max_batch) as view:
             found = self.attribute(view)
-            error = None
-            if found.endpoint is not None:
+            error = found.completeness_error
+            if found.endpoint is not None and error is None:
                 objective = get_objective(self.objective)
                 ends = (view.inputs, found.endpoint)
                 start, end = (view.value(points, view.rows, objective, self.max_batch) for points in ends)
@@ -88,11 +95,19 @@ class Method(ABC):
 
     @abstractmethod
     def attribute(self, view: View) -> Explanation:
-        """Explain `view.inputs`; called once per call, inside the guard."""
+        """Explain `view.inputs`; called once per call, inside the guard.
+
+        Where it leaves `completeness_error` open and gives an end point, `explain` finds it by two forward passes.
+        """
 
     @abstractmethod
-    def passes(self) -> Passes:
-        """Passes per sample of a call with a given target."""
+    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+        """Passes per sample of a call with a given target; the most where a path may end early.
+
+        Args:
+            shape: of one sample, where the cost depends on it.
+            classes: that the model tells apart, where the cost depends on it.
+        """
 
 
 METHODS: Registry[Method] = Registry("method", Method)  # type: ignore[type-abstract]  # the base, used for isinstance

@@ -6,12 +6,13 @@ approximation of it. A normalisation inside the model is a bias. The sign is tha
 differentiate the cross entropy and return the opposite.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import METHODS, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -38,6 +39,6 @@ class FastIG(Method):
             view.inputs * found.total, endpoint=torch.zeros_like(view.inputs), confidence=found.confidence
         )
 
-    def passes(self) -> Passes:
+    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
         """One forward and one backward pass."""
         return Passes(1, 1)

@@ -6,7 +6,7 @@ taken, in the same forward pass, and reported in `Explanation.info["layer"]`.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lit_attr._checks import ArgumentError
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import METHODS, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
 from lit_attr.objectives import get_objective
 from lit_attr.registry import did_you_mean
 
@@ -69,7 +69,7 @@ class GradCAM(Method):
         in_chunks(len(maps), view.inputs, self.max_batch, work)
         return Explanation(maps, info=info)
 
-    def passes(self) -> Passes:
+    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
         """One forward and one backward pass (a part of one).
 
         One forward more, of the first chunk, where no layer is named and the model overwrites the output of the layer

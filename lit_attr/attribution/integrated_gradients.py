@@ -5,13 +5,14 @@ default quadrature is Gauss-Legendre instead of a Riemann sum; published codes u
 (1.02 in ABE, 0.98 in Captum's trapezoid), which breaks completeness.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import METHODS, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.attribution.path.quadrature import Rule, quadrature
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
@@ -64,7 +65,7 @@ class IntegratedGradients(Method):
         found = gather_gradients(view, on_the_line, weights, get_objective(self.objective), self.max_batch)
         return Explanation(span * found.total, endpoint=start, confidence=found.confidence)
 
-    def passes(self) -> Passes:
+    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
         """One forward and one backward pass a node."""
         nodes = len(quadrature(self.rule, self.steps)[0])
         return Passes(nodes, nodes)

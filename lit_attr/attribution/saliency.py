@@ -4,12 +4,13 @@ Paper: Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks", 2013,
 by the maximum; here every channel is kept, and reduced only for display.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import METHODS, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -40,6 +41,6 @@ class Saliency(Method):
         )
         return Explanation(found.total if self.signed else found.total.abs(), confidence=found.confidence)
 
-    def passes(self) -> Passes:
+    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
         """One forward and one backward pass."""
         return Passes(1, 1)

@@ -5,6 +5,7 @@ the input range: clamping would bias the mean. The same draws serve every sample
 the batch it sat in.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from lit_attr._checks import not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import METHODS, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -67,7 +68,7 @@ class SmoothGrad(Method):
             moments = (square - mean**2).clamp_min(0).to(view.dtype)
         return Explanation(moments)
 
-    def passes(self) -> Passes:
+    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
         """One forward and one backward pass a copy."""
         return Passes(self.samples, self.samples)
 
