@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import lightning as L
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import (
@@ -18,6 +19,8 @@ from torch.utils.data import (
     SequentialSampler,
     SubsetRandomSampler,
 )
+
+from lit_attr._checks import ArgumentError
 
 T = TypeVar("T")
 
@@ -35,6 +38,16 @@ class Samples(NamedTuple):
     images: Tensor
     labels: Tensor
     """Class indices, `[B]`."""
+
+
+def require_whole_model(trainer: L.Trainer) -> None:
+    """Refuse strategies that spread one model over devices: each rank explains samples of its own, in its own passes.
+
+    A pass of such a model waits for the other ranks, which make another number of passes.
+    """
+    if isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy | DeepSpeedStrategy):
+        accepted = "a strategy that keeps the whole model on each device (ddp) where explanations are computed"
+        raise ArgumentError("trainer.strategy", type(trainer.strategy).__name__, accepted)
 
 
 def choose(size: int, count: int, seed: int) -> list[int]:
@@ -75,7 +88,8 @@ def sample_numbers(loader: DataLoader[Any], world_size: int = 1, batches: float 
     if isinstance(sampler, SequentialSampler | RandomSampler | DistributedSampler):
         size = len(loader.dataset)  # type: ignore[arg-type]  # `validation_loader` has asked for a length
         in_order = isinstance(sampler, SequentialSampler) or not getattr(sampler, "shuffle", True)
-        given = batches * (loader.batch_size or getattr(loader.batch_sampler, "batch_size", math.inf)) * world_size
+        batch_size: float = getattr(loader.batch_sampler, "batch_size", loader.batch_size or math.inf)
+        given = batches * batch_size * world_size
         return range(int(min(size, given)) if in_order else size)
     msg = (
         f"explanations cannot tell which samples a validation loader with {type(sampler).__name__} gives; accepted: "

@@ -20,6 +20,7 @@ from lit_attr.callbacks._collect import (
     class_name,
     gather,
     own_samples,
+    require_whole_model,
     sample_numbers,
     validation_loader,
 )
@@ -101,7 +102,8 @@ class ExplanationCallback(L.Callback):
         return [f"{self.name}/{method}/{metric}" for method in self.methods for metric in self.metrics[method]]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Refuse a Trainer in which the results would be those of another callback too."""
+        """Refuse a strategy that splits the model, and a Trainer with another callback of this name."""
+        require_whole_model(trainer)
         every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
         same = [c for c in every if isinstance(c, ExplanationCallback) and c.name == self.name]
         if len(same) > 1:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError
 from lit_attr.attribution import METHODS
-from lit_attr.callbacks._collect import class_name, gather
+from lit_attr.callbacks._collect import class_name, gather, require_whole_model
 from lit_attr.datamodules import PredictBatch
 from lit_attr.targets import logits_of
 from lit_attr.visual import picture, save_png
@@ -64,6 +64,7 @@ class ExplanationWriter(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Leave out what earlier runs have finished, where the checkpoint is known."""
+        require_whole_model(trainer)
         self._errors, self._finished, self._lines = [], set(), None
         dataset = getattr(getattr(trainer, "datamodule", None), "predict_dataset", None)
         if stage == "predict" and self._expected is not None and dataset is not None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch.utils.data import Dataset, DistributedSampler
 
+from lit_attr._checks import ArgumentError
+
 
 class ExactSampler(DistributedSampler[Any]):
     """This process's share of a data set: every `world_size`-th sample, none twice.
@@ -17,11 +19,18 @@ class ExactSampler(DistributedSampler[Any]):
         dataset: a data set with a length.
         world_size: number of processes.
         rank: of this process.
+
+    Raises:
+        ValueError: for fewer samples than processes, some of which would have nothing to evaluate.
     """
 
     def __init__(self, dataset: Dataset[Any], world_size: int, rank: int) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)
-        self._mine = range(rank, size_of(dataset), world_size)
+        size = size_of(dataset)
+        if size < world_size:
+            accepted = f"at most the number of samples to evaluate ({size})"
+            raise ArgumentError("trainer.devices", f"{world_size} processes", accepted)
+        self._mine = range(rank, size, world_size)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._mine)

@@ -1,14 +1,30 @@
-"""The table at the end of a command."""
+"""The tables at the end of a command."""
 
 from pathlib import Path
 
 import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from lit_attr._run_dir import run_dir
+
+_TITLES = {"fit": "Last validation", "validate": "Validation", "test": "Test"}
+
+
+class Results(L.Callback):
+    """Show what was reached and where it is, at the end of a run.
+
+    A callback, because it is in the processes that ran: the one that started them may know another folder.
+    """
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Print, on rank zero."""
+        checkpoint = trainer.checkpoint_callback if stage == "fit" else None
+        best = checkpoint.best_model_path if isinstance(checkpoint, ModelCheckpoint) else ""
+        print_results(trainer, _TITLES[stage], best)
 
 
 def print_results(trainer: L.Trainer, title: str, best: str = "") -> None:

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import lit_attr
 from lit_attr._cli_errors import one_line
-from lit_attr._results import print_results
+from lit_attr._results import Results
 from lit_attr._save_config import SaveConfig
 from lit_attr.callbacks import ExplanationCallback, ExplanationWriter
 from lit_attr.datamodules import ImageDataModule
@@ -45,6 +45,7 @@ _QUIET = [
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*will be overridden by `LitAttrCLI.configure_optimizers`.*",  # what --optimizer is for
     ".*Precision .* is not supported by the model summary.*",
+    ".*You are trying to `self.log\\(\\)` but `Trainer\\(barebones=True\\)` is configured.*",  # a line above says it
     ".*scores for these classes.*",
     ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 on torch 2.9
 ]
@@ -110,11 +111,23 @@ class LitAttrCLI(LightningCLI):
         return parser
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """The Trainer; without loggers in `predict`, whose results are files."""
+        """The Trainer; without loggers in `predict`, whose results are files, and with nothing of ours in barebones."""
         settings = self._get(self.config_init, "trainer")
-        if settings.enable_checkpointing is False or settings.fast_dev_run:  # Lightning 2.6 would write last.ckpt
-            self._parser(self.subcommand).callback_keys.remove("checkpoint")
-        return super().instantiate_trainer(**kwargs, **({"logger": False} if self.subcommand == "predict" else {}))
+        keys = self._parser(self.subcommand).callback_keys
+        has_results = self.subcommand != "predict" and not settings.barebones
+        if settings.enable_checkpointing is False or settings.fast_dev_run or settings.barebones:
+            keys.remove("checkpoint")  # Lightning 2.6 would write last.ckpt, or refuse barebones
+        if settings.barebones:
+            keys.remove("explanations")
+            self.save_config_callback = None
+            kwargs["log_every_n_steps"] = None
+        if not has_results:
+            kwargs["logger"] = False
+        trainer = super().instantiate_trainer(**kwargs)
+        if has_results:
+            # The last one, when the progress bar has stopped; Lightning declares the list nowhere.
+            trainer.callbacks.append(Results())  # type: ignore[attr-defined]
+        return trainer
 
     def before_predict(self) -> None:
         """Tell the writer the checkpoint, so that images that are finished are not even read."""
@@ -122,20 +135,6 @@ class LitAttrCLI(LightningCLI):
         path = self.config_init.predict.ckpt_path
         if path and Path(path).exists():
             self.config_init.predict.writer.expect(path)
-
-    def after_fit(self) -> None:
-        """Show what was reached and where it is."""
-        best = self.trainer.checkpoint_callback
-        path = best.best_model_path if isinstance(best, ModelCheckpoint) else ""
-        print_results(self.trainer, "Last validation", best=path)
-
-    def after_validate(self) -> None:
-        """Show the results."""
-        print_results(self.trainer, "Validation")
-
-    def after_test(self) -> None:
-        """Show the results."""
-        print_results(self.trainer, "Test")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -225,6 +226,40 @@ def test_parts_can_be_turned_off(tmp_path, capsys, off):
     assert ("Best checkpoint: " in shown) == (off != "enable_checkpointing") == bool(list(tmp_path.rglob("*.ckpt")))
 
 
+@pytest.mark.parametrize("command", ["fit", "validate", "predict"])
+def test_without_a_logger_everything_is_below_runs(tmp_path, command):
+    write_images(tmp_path / "images", 1)
+    main([command, *QUICK, "--trainer.logger", "false", "--data.predict_path", "images", "--writer.method", "fast_ig"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "runs"]
+    expected = {"fit": "checkpoints/last.ckpt", "validate": "config_validate.yaml", "predict": "predictions/images"}
+    assert (tmp_path / "runs" / expected[command]).exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_barebones_runs_and_writes_nothing(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.delattr("lit_attr.callbacks.ExplanationCallback.on_validation_epoch_end")
+    main([command, *QUICK, "--trainer.barebones", "true"])
+    assert list(tmp_path.iterdir()) == []
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "warning" not in shown.err
+
+
+def test_barebones_predicts(tmp_path):
+    write_images(tmp_path / "images", 1)
+    barebones = ["--trainer.barebones", "true", "--data.predict_path", "images", "--writer.method", "fast_ig"]
+    main(["predict", *QUICK, *barebones])
+    assert (tmp_path / "runs/predictions/images/predictions.csv").exists()
+
+
+def test_loggers_that_are_given_replace_those_of_the_config(capsys):
+    """In the words of the README."""
+    readme = (ROOT / "README.md").read_text()
+    [command] = re.findall(r"^python train.py fit (--trainer.logger .*)$", readme, re.MULTILINE)
+    [logger] = yaml.safe_load(printed(capsys, *shlex.split(command)))["trainer"]["logger"]
+    assert logger["class_path"] == "lightning.pytorch.loggers.CSVLogger"
+
+
 def test_fast_dev_run_writes_nothing(tmp_path, capsys):
     main(["fit", *QUICK, "--trainer.fast_dev_run", "true"])
     assert "Results, pictures and config" not in capsys.readouterr().out
@@ -366,6 +401,41 @@ def test_newcomers_command_asks_nothing_connects_nowhere_and_is_quiet(tmp_path):
     lines = done.stderr.splitlines()
     assert len(lines) == len(set(lines)) <= 8, done.stderr
     assert not re.search("warning|error|tip:", done.stderr, re.IGNORECASE), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+@pytest.mark.parametrize("command", ["fit", "validate"])
+def test_the_folder_that_is_named_is_the_one_that_was_written(tmp_path, command, strategy):
+    """Spawned processes count the runs on their own."""
+    two = ["--trainer.strategy", strategy, "--trainer.devices", "2"]
+    done = in_a_process(tmp_path, command, *QUICK, *two)
+    assert done.returncode == 0, done.stderr
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("Results, pictures and config: ")]
+    assert line.endswith("runs/lit_attr/version_0")
+    [config] = tmp_path.rglob("config*.yaml")
+    assert config.parent == tmp_path / "runs/lit_attr/version_0"
+
+
+@pytest.mark.slow
+def test_fewer_samples_than_processes_are_refused_in_one_line(tmp_path):
+    write_tree(tmp_path / "data", {"train": {"a": 4, "b": 4}, "val": {"a": 1}})
+    data = ["--data.dataset", "folder", "--data.root", "data", "--data.size", "8", "--data.batch_size", "2"]
+    model = ["--model.num_classes", "2", "--model.mean", "[0.5,0.5,0.5]", "--model.std", "[0.5,0.5,0.5]"]
+    two = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
+    done = in_a_process(tmp_path, "fit", *QUICK, *data, *model, *two)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: `trainer.devices` must be at most the number of samples to evaluate (1), got 2 processes"
+    )
+
+
+def in_a_process(folder, *args):
+    """The command from another folder, without terminal."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *args]
+    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    return subprocess.run(command, cwd=folder, env=environment, check=False, timeout=300, **pipes)
 
 
 def test_one_setting_of_one_method_can_be_typed(monkeypatch):

@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_attr._results import print_results
+from lit_attr._results import Results, print_results
 
 
 def runner(folder, values):
@@ -50,6 +52,17 @@ def test_brackets_are_no_markup(tmp_path, capsys):
     shown = capsys.readouterr().out
     for text in ("val/[red]", "ig[16]", "run[bold]", "[/x].ckpt"):
         assert text in shown
+
+
+@pytest.mark.parametrize(("stage", "title"), [("fit", "Last validation"), ("validate", "Validation"), ("test", "Test")])
+def test_shown_where_the_run_was(tmp_path, capsys, stage, title):
+    one = runner(tmp_path, {"val/loss": 1.0})
+    one.checkpoint_callback = ModelCheckpoint()
+    one.checkpoint_callback.best_model_path = "a/best.ckpt"
+    Results().teardown(one, None, stage)
+    shown = capsys.readouterr().out
+    assert title in shown
+    assert ("Best checkpoint: a/best.ckpt" in shown) == (stage == "fit")
 
 
 def test_fast_dev_run_names_no_folder(tmp_path, capsys):

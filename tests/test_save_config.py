@@ -58,10 +58,10 @@ def test_every_command_keeps_its_own(tmp_path):
     assert sizes == [64, 32, 16]
 
 
-def test_without_a_logger_it_is_in_the_working_folder_and_replaced(tmp_path):
+def test_without_a_logger_it_is_in_runs_and_replaced():
     for rate in (0.001, 0.002):
         main(["fit", *QUICK, "--trainer.logger", "false", "--model.lr", str(rate)])
-        assert read("config.yaml")["model"]["init_args"]["lr"] == rate
+        assert read("runs/config.yaml")["model"]["init_args"]["lr"] == rate
 
 
 def test_with_wandb_disabled(tmp_path):

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, SubsetRandomSampler, WeightedRandomSampler
 
@@ -431,3 +433,9 @@ def test_one_image_of_nan_is_left_out_and_named(tmp_path):
     assert [int(row["index"]) for row in rows].count(3) == 0
     assert len(rows) == 15
     assert np.isfinite(logged["explain/ig/insertion"])
+
+
+def test_strategies_that_split_the_model_are_refused():
+    runner = SimpleNamespace(strategy=FSDPStrategy(), callbacks=[])
+    with pytest.raises(ValueError, match=r"`trainer.strategy` must be a strategy that keeps the whole model .*FSDP"):
+        explain().setup(runner, Foreign(), "fit")

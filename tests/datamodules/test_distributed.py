@@ -34,6 +34,12 @@ def test_largest_batch_size_that_fits_is_taken():
     assert equal_batches(25, 2, 4) == 5  # shares of 13 and 12: neither 4, 3, 2 nor 1 will do
 
 
+def test_every_process_needs_a_sample():
+    line = r"^`trainer.devices` must be at most the number of samples to evaluate \(2\), got 3 processes$"
+    with pytest.raises(ValueError, match=line):
+        ExactSampler(TensorDataset(torch.arange(2)), 3, 0)
+
+
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_data_module_shares_its_evaluation_sets(stage):
     seen = []
