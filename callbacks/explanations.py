@@ -103,7 +103,8 @@ class ExplanationCallback(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a strategy that splits the model, and a Trainer with another callback of this name."""
-        require_whole_model(trainer)
+        if self.methods:
+            require_whole_model(trainer)
         every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
         same = [c for c in every if isinstance(c, ExplanationCallback) and c.name == self.name]
         if len(same) > 1:

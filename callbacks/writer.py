@@ -64,7 +64,8 @@ class ExplanationWriter(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Leave out what earlier runs have finished, where the checkpoint is known."""
-        require_whole_model(trainer)
+        if stage == "predict":
+            require_whole_model(trainer)
         self._errors, self._finished, self._lines = [], set(), None
         dataset = getattr(getattr(trainer, "datamodule", None), "predict_dataset", None)
         if stage == "predict" and self._expected is not None and dataset is not None:

@@ -1,13 +1,13 @@
 """The contract of every attribution method: frozen settings, called with a model, samples and a target."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from lit_attr._checks import batch_limit
+from lit_attr._checks import batch_limit, one_of
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.registry import Registry
@@ -57,14 +57,27 @@ class Method(ABC):
         max_batch: the most variants in one forward pass; None chooses from the device and the size of a sample, and
             halves it when memory runs out. The result does not depend on it.
         objective: the explained scalar f: a name or a function (see `lit_attr.objectives`).
+        preset: "toolkit", or a name that the method lists, such as "reference" for its published code: settings that
+            are left at their defaults take the preset's values.
     """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     max_batch: int | None = None
     objective: str | Objective = "logit"
+    preset: str = "toolkit"
 
     def __post_init__(self) -> None:
         batch_limit("max_batch", self.max_batch)
         get_objective(self.objective)
+        one_of("preset", self.preset, ["toolkit", *self.PRESETS])
+        preset = self.PRESETS.get(self.preset, {})
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if value is setting.default and setting.name in preset:
+                object.__setattr__(self, setting.name, preset[setting.name])
+            elif isinstance(value, list):  # as configs have them; a tuple can be hashed
+                object.__setattr__(self, setting.name, tuple(value))
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:
         """The attribution alone; see `explain`. Costs `passes()`, and one forward more where `target` is None."""

@@ -2,15 +2,13 @@
 
 Paper: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", 2017,
 section 3. The score is the logit, as in the paper. Where no layer is named, the last one with a spatial output is
-taken, in the same forward pass, and reported in `Explanation.info["layer"]`.
+taken, in the same forward pass (see `_layers`), told once, and reported in `Explanation.info["layer"]`. Of tokens the
+ones in front of the grid (the class token) are left out of the mean and of the map, as is usual.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +17,13 @@ from torch import Tensor, nn
 from lit_attr._checks import ArgumentError
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
+from lit_attr.attribution._layers import Grid, Layer, announce, searching, uncompiled, watching
 from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
-from lit_attr.objectives import get_objective
-from lit_attr.registry import did_you_mean
+from lit_attr.objectives import Objective, get_objective
 
 __all__ = ["GradCAM"]
+
+_AT_ONCE = 8  # layers whose gradients are asked for together: those of some blocks, not a backward pass to the first
 
 
 @METHODS.register("grad_cam")
@@ -34,11 +34,13 @@ class GradCAM(Method):
     In [0, inf), float32. The layer's gradients may all be negative: then the map is zero.
 
     Args:
-        layer: dotted name of a submodule with output `[B, C, h, w]`; None takes the last one with h, w > 1 in the
-            proportions of the input. Of a submodule that is used several times the last use counts.
+        layer: dotted name of a submodule with output `[B, C, h, w]`, `[B, h, w, C]` or tokens `[B, h*w, C]`, with or
+            without a class token in front. Of a submodule that is used several times the last use counts. None takes
+            the last one with several places in the proportions of the input that holds more than the layers before
+            it and that the evidence depends on: of a vision transformer the LayerNorm before the last attention.
 
     Raises:
-        ValueError: if the layer does not exist, is not spatial, or does not lead to the output.
+        ValueError: if the layer does not exist, is not spatial, or its places do not lead to the output.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
@@ -53,17 +55,18 @@ class GradCAM(Method):
         """One forward, and one backward that ends at the layer."""
         if view.inputs.dim() != 4:
             raise ArgumentError("inputs", f"shape {tuple(view.inputs.shape)}", "images [B, C, H, W]")
-        objective, size = get_objective(self.objective), view.inputs.shape[2:]
-        dtype = torch.float64 if view.inputs.dtype == torch.float64 else torch.float32
+        objective, size, dtype = get_objective(self.objective), view.inputs.shape[2:], view.dtype
         maps = torch.zeros(len(view.inputs), 1, *size, device=view.inputs.device, dtype=dtype)
-        info: dict[str, Any] = {}
+        layer, info = self.layer, dict[str, Any]()
 
         def work(start: int, stop: int) -> None:
+            nonlocal layer
             rows = torch.arange(start, stop, device=maps.device)
-            info["layer"], activation, evidence = _activation(view, rows, info.get("layer", self.layer))
-            (gradient,) = view.derive(view.score(evidence, rows, objective), activation)
-            weights = gradient.to(dtype).mean((2, 3), keepdim=True)
-            cam = (weights * activation.detach().to(dtype)).sum(1, keepdim=True).relu()
+            found = _search(view, rows, objective) if layer is None else _named(view, rows, objective, layer)
+            layer = info["layer"] = found.name
+            activation, gradient = (found.grid.places(part).to(dtype) for part in (found.activation, found.gradient))
+            weights = gradient.mean((2, 3), keepdim=True)
+            cam = (weights * activation).sum(1, keepdim=True).relu()
             maps[start:stop] = F.interpolate(cam, size, mode="bilinear", align_corners=False)
 
         in_chunks(len(maps), view.inputs, self.max_batch, work)
@@ -72,94 +75,80 @@ class GradCAM(Method):
     def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
         """One forward and one backward pass (a part of one).
 
-        One forward more, of the first chunk, where no layer is named and the model overwrites the output of the layer
-        it found in place, as DenseNet does.
+        Where no layer is named, the first chunk costs one forward more if the model overwrites the output of the layer
+        it found in place, as DenseNet does, and one backward more if the gradient of a vision transformer is zero.
         """
         return Passes(1, 1)
 
 
-def _activation(view: View, rows: Tensor, layer: str | None) -> tuple[str, Tensor, Tensor]:
-    """The layer's name, its output for the samples `rows`, and the evidence computed from it."""
+class _Found(NamedTuple):
+    """A layer, its output for some samples and the gradient with respect to it."""
+
+    name: str
+    grid: Grid
+    activation: Tensor
+    gradient: Tensor
+
+
+def _named(view: View, rows: Tensor, objective: Objective, layer: str) -> _Found:
+    """The layer by this name, refused with a reason where Grad-CAM is not defined on it."""
     points = view.inputs[rows].requires_grad_()
-    with _watching(view.model, layer, points.shape[2:]) as seen:
+    with watching(view.model, points.shape, layer) as named:
         evidence = view.evidence(points, rows)
-    name, activation = _spatial(seen, layer, view.model)
-    if layer is None and activation._version != seen.version:
-        return _activation(view, rows, name)
-    return name, activation, evidence
-
-
-@dataclass
-class _Seen:
-    """The output that is kept: the latest of the best rank."""
-
-    name: str = ""
-    output: Any = None
-    version: int = 0
-    rank: int = -1
-
-
-def _rank(output: Any, size: torch.Size) -> int:
-    """2: places of the input; 1: one place, or axes that are not places (channels last); 0: anything else."""
-    if not isinstance(output, Tensor) or output.dim() != 4:
-        return 0
-    (h, w), (height, width) = output.shape[2:], size
-    same_form = abs(h * width - w * height) <= 0.25 * max(h * width, w * height)  # unpadded layers are a little off
-    return 2 if same_form and 1 < h <= height and 1 < w <= width else 1
-
-
-@contextmanager
-def _watching(model: nn.Module, layer: str | None, size: torch.Size) -> Iterator[_Seen]:
-    """Record the output of `layer`, or where it is None the last spatial output, during the forward pass inside."""
-    seen = _Seen()
-
-    def keep(_: nn.Module, __: Any, output: Any, *, name: str) -> Tensor | None:
-        rank = _rank(output, size)
-        if rank < max(seen.rank, 2 if layer is None else 0):
-            return None
-        seen.name, seen.output, seen.rank = name, output, rank
-        if not isinstance(output, Tensor):
-            return None
-        seen.version = output._version
-        # What follows may write into the output, so it goes on with a copy. Not in a search, which would copy them all.
-        return None if layer is None else output.clone()
-
-    inner = getattr(model, "_orig_mod", model)  # what torch.compile wrapped
-    watched = {n: m for n, m in inner.named_modules() if n} if layer is None else {layer: _submodule(inner, layer)}
-    handles = [module.register_forward_hook(partial(keep, name=name)) for name, module in watched.items()]
-    try:
-        with _uncompiled():
-            yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    """Run compiled parts eagerly: compiled code does not call hooks that were added after it was compiled."""
-    if "torch._dynamo" in sys.modules:  # else nothing is compiled; it cannot be seen on the model in all cases
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    else:
-        yield
-
-
-def _submodule(model: nn.Module, name: str) -> nn.Module:
-    modules: dict[str, nn.Module] = dict(model.named_modules())
-    if name not in modules or not name:
-        msg = f"`layer` is '{name}', no submodule of {type(model).__name__}; {did_you_mean(name, list(modules)[1:])}"
+    if named.rank < 0:
+        msg = f"Grad-CAM: layer {layer} was not called in {_type(view.model)}; name another `layer`"
         raise ValueError(msg)
-    return modules[name]
-
-
-def _spatial(seen: _Seen, layer: str | None, model: nn.Module) -> tuple[str, Tensor]:
-    """The recorded layer, refused with a reason where Grad-CAM is not defined on it."""
-    if not seen.name:
-        what = "was not called" if layer else "found no submodule with a spatial output [B, C, h, w]"
-        msg = f"Grad-CAM: layer {layer or ''} {what} in {type(model).__name__}; name another `layer`"
+    if named.grid is None:
+        got = tuple(named.output.shape) if isinstance(named.output, Tensor) else type(named.output).__name__
+        accepted = "a layer with output [B, C, h, w], [B, h, w, C] or tokens [B, h*w, C] of the image"
+        raise ArgumentError("layer", f"'{layer}', whose output is {got}", accepted)
+    (gradient,) = view.derive(view.score(evidence, rows, objective), named.output)
+    if named.grid.in_front and gradient.any() and not named.grid.places(gradient).any():
+        reads = f"of which {_type(view.model)} reads the class token alone"
+        msg = f"`layer` is '{layer}', {reads}; name one before the last attention"
         raise ValueError(msg)
-    if seen.rank == 0:
-        got = tuple(seen.output.shape) if isinstance(seen.output, Tensor) else type(seen.output).__name__
-        raise ArgumentError("layer", f"'{seen.name}', whose output is {got}", "a layer with output [B, C, h, w]")
-    return seen.name, seen.output
+    return _Found(layer, named.grid, named.output.detach(), gradient)
+
+
+def _search(view: View, rows: Tensor, objective: Objective) -> _Found:
+    """The last layer with places that the evidence depends on."""
+    points = view.inputs[rows].requires_grad_()
+    with searching(view.model, points.shape) as search:
+        evidence = view.evidence(points, rows)
+    options = search.options(evidence)
+    if not options:
+        msg = f"Grad-CAM found no submodule with a spatial output in {_type(view.model)}; name a `layer`"
+        raise ValueError(msg)
+    best, gradient = options[0], None
+    values = view.score(evidence, rows, objective)
+    if len(options) > 1:
+        best, gradient = _decide(view, evidence, values, options)
+    elif best.output is not None and not best.lost:
+        (gradient,) = view.derive(values, best.output)
+    announce(_type(view.model), best.name, best.grid.height, best.grid.width)
+    if best.output is None or best.lost or gradient is None:
+        return _named(view, rows, objective, best.name)
+    return _Found(best.name, best.grid, best.output.detach(), gradient)
+
+
+def _decide(view: View, evidence: Tensor, values: Tensor, options: list[Layer]) -> tuple[Layer, Tensor | None]:
+    """The first of the layers whose places have a gradient, and its gradient.
+
+    Where the gradient is zero altogether, as behind a head that starts from zeros, NaN is sent backward: it marks what
+    the evidence is computed from, whatever the weights are.
+    """
+    for start in range(0, len(options), _AT_ONCE):
+        some = options[start : start + _AT_ONCE]
+        outputs = [option.output for option in some if option.output is not None]
+        gradients = marks = view.derive(values, *outputs, again=True)
+        if not any(gradient.any() for gradient in gradients):
+            with torch.autograd.set_detect_anomaly(False):
+                marks = view.derive(evidence.sum(1) * torch.nan, *outputs, again=True)
+        for option, gradient, mark in zip(some, gradients, marks, strict=True):
+            if option.grid.places(mark).any():
+                return option, gradient
+    return options[0], None
+
+
+def _type(model: nn.Module) -> str:
+    return type(uncompiled(model)).__name__
