@@ -9,7 +9,7 @@ from lit_attr.cli import Parser, main
 
 CLASSIFIER = "lit_attr.modules.Classifier"
 OF_CLASSIFIER = "accepted: cutmix, label_smoothing, lr, mean, mixup, model, num_classes, std, weight_decay, weights"
-OF_EXPLANATIONS = ["every_n_epochs", "methods", "metrics", "num_images", "num_samples", "seed", "target"]
+OF_EXPLANATIONS = ["every_n_epochs", "methods", "metrics", "name", "num_images", "num_samples", "seed", "target"]
 EARLY = "lightning.pytorch.callbacks.EarlyStopping"
 
 
@@ -107,7 +107,7 @@ def apart(tmp_path, monkeypatch):
         # methods and metrics
         (
             "--writer.method {class:,ig,stepz:,3}",
-            "method 'ig' has no setting 'stepz'; accepted: baseline, max_batch, objective, rule, steps; "
+            "method 'ig' has no setting 'stepz'; accepted: baseline, max_batch, objective, preset, rule, steps; "
             "did you mean 'steps'?",
         ),
         # what Lightning would find out late, or not at all

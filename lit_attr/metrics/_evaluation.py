@@ -41,6 +41,7 @@ class Evaluation(_Memo):
             `inputs`. It is fixed once and holds for every perturbed input.
 
     Example:
+        >>> import torch
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
         >>> batch = Evaluation(model, torch.rand(2, 1, 2, 2))
         >>> batch.evidence.shape, batch.passes.forward
