@@ -46,8 +46,8 @@ def sum_logprob(evidence: Tensor, index: Tensor) -> Tensor:  # noqa: ARG001 - as
 OBJECTIVES: dict[str, Objective] = {f.__name__: f for f in (logit, logprob, prob, margin, sum_logprob)}
 
 
-def get_objective(objective: str | Objective) -> Objective:
-    """The function behind a name; a function is returned as it is.
+def get_objective(objective: str | Objective, name: str = "objective") -> Objective:
+    """The function behind a name; a function is returned as it is. `name` is the argument's, for the error message.
 
     Example:
         >>> get_objective("prob")(torch.zeros(2, 4), torch.tensor([0, 3]))
@@ -55,5 +55,5 @@ def get_objective(objective: str | Objective) -> Objective:
     """
     if not isinstance(objective, str):
         return objective
-    one_of("objective", objective, OBJECTIVES)
+    one_of(name, objective, OBJECTIVES)
     return OBJECTIVES[objective]

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from lit_attr._checks import batch_limit, one_of
@@ -15,6 +16,22 @@ from lit_attr.targets import Target
 
 SHAPE: Sequence[int] = (3, 224, 224)  # of ImageNet, for which costs are told
 CLASSES = 1000
+
+
+class About(NamedTuple):
+    """What a method is, in the words of the README's table.
+
+    Attributes:
+        explains: what its numbers are.
+        axioms: letters of those that it satisfies with its default settings: S sensitivity (a feature that makes a
+            difference between input and end point gets something), D dummy (one that the model does not use gets
+            nothing), I implementation invariance, C completeness, L linearity in the objective.
+        needs: what it needs of model and inputs.
+    """
+
+    explains: str
+    axioms: str
+    needs: str = "gradients"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +62,12 @@ class Explanation:
     passes: Passes | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Method(ABC):
     """Base of all attribution methods.
 
-    A subclass is a frozen dataclass with its settings; it writes `attribute` and `passes` and overrides nothing else.
+    A subclass is a dataclass (`frozen=True, eq=False`) with its settings; it writes `ABOUT`, `attribute` and `passes`
+    and overrides nothing else.
     One that checks its settings does so in `__post_init__`, after `super().__post_init__()`.
     It holds no model and no state, so that one instance serves any model, and can be hashed, compared and logged.
 
@@ -61,6 +79,7 @@ class Method(ABC):
             are left at their defaults take the preset's values.
     """
 
+    ABOUT: ClassVar[About]
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     max_batch: int | None = None
@@ -78,6 +97,17 @@ class Method(ABC):
                 object.__setattr__(self, setting.name, preset[setting.name])
             elif isinstance(value, list):  # as configs have them; a tuple can be hashed
                 object.__setattr__(self, setting.name, tuple(value))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all settings are the same; tensors by their values, which `==` compares one by one."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    def __hash__(self) -> int:
+        """Of the settings; tensors that are equal have equal hashes."""
+        settings = [getattr(self, f.name) for f in fields(self)]
+        return hash(tuple(tuple(s.shape) if isinstance(s, Tensor) else s for s in settings))
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:
         """The attribution alone; see `explain`. Costs `passes()`, and one forward more where `target` is None."""
@@ -121,6 +151,12 @@ class Method(ABC):
             shape: of one sample, where the cost depends on it.
             classes: that the model tells apart, where the cost depends on it.
         """
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one.cpu(), other.cpu())
+    return bool(one == other)
 
 
 METHODS: Registry[Method] = Registry("method", Method)  # type: ignore[type-abstract]  # the base, used for isinstance

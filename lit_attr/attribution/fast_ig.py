@@ -8,11 +8,12 @@ differentiate the cross entropy and return the opposite.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -20,7 +21,7 @@ __all__ = ["FastIG"]
 
 
 @METHODS.register("fast_ig")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FastIG(Method):
     """A = x * grad f(x), of the shape of the inputs; `explain` reports how far its sum is from f(x) - f(0).
 
@@ -29,6 +30,8 @@ class FastIG(Method):
         >>> torch.allclose(FastIG()(model, x, 0), x * model.weight[0].detach())
         True
     """
+
+    ABOUT: ClassVar[About] = About("input times gradient", "DIL")
 
     def attribute(self, view: View) -> Explanation:
         """One gradient at the input."""

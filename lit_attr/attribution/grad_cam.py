@@ -8,7 +8,7 @@ ones in front of the grid (the class token) are left out of the mean and of the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from lit_attr._checks import ArgumentError
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
 from lit_attr.attribution._layers import Grid, Layer, announce, searching, uncompiled, watching
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
 from lit_attr.objectives import Objective, get_objective
 
 __all__ = ["GradCAM"]
@@ -27,7 +27,7 @@ _AT_ONCE = 8  # layers whose gradients are asked for together: those of some blo
 
 
 @METHODS.register("grad_cam")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradCAM(Method):
     """M = ReLU(sum_k w_k a_k), w_k the mean over space of df/da_k, upsampled bilinearly to the input: `[B, 1, H, W]`.
 
@@ -48,6 +48,8 @@ class GradCAM(Method):
         >>> found.attribution.shape, found.info["layer"]
         (torch.Size([1, 1, 8, 8]), '1')
     """
+
+    ABOUT: ClassVar[About] = About("channels of the last spatial layer", "", "images, a spatial layer")
 
     layer: str | None = None
 

@@ -7,12 +7,13 @@ default quadrature is Gauss-Legendre instead of a Riemann sum; published codes u
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.attribution.path.quadrature import Rule, quadrature
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
@@ -22,7 +23,7 @@ __all__ = ["IntegratedGradients"]
 
 
 @METHODS.register("ig")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IntegratedGradients(Method):
     """A = (x - x') * integral over a in [0, 1] of grad f(x' + a (x - x')).
 
@@ -42,6 +43,8 @@ class IntegratedGradients(Method):
         >>> bool(found.completeness_error.abs() < 1e-6)
         True
     """
+
+    ABOUT: ClassVar[About] = About("gradient along the line from a baseline", "SDICL", "gradients, a baseline")
 
     steps: int = 50
     rule: Rule = "gauss-legendre"

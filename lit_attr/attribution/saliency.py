@@ -6,11 +6,12 @@ by the maximum; here every channel is kept, and reduced only for display.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -18,7 +19,7 @@ __all__ = ["Saliency"]
 
 
 @METHODS.register("saliency")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Saliency(Method):
     """A = |grad f(x)|, of the shape of the inputs; in [0, inf), or signed.
 
@@ -31,6 +32,8 @@ class Saliency(Method):
         >>> torch.equal(a[0], model.weight[1].detach())
         True
     """
+
+    ABOUT: ClassVar[About] = About("size of the gradient", "DI")
 
     signed: bool = False
 

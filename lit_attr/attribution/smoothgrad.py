@@ -7,14 +7,14 @@ the batch it sat in.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from lit_attr._checks import not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, Explanation, Method
+from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -22,7 +22,7 @@ __all__ = ["SmoothGrad"]
 
 
 @METHODS.register("smoothgrad")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SmoothGrad(Method):
     """A = (1/n) sum_i grad f(x + e_i), e_i ~ N(0, sigma^2), of the shape of the inputs.
 
@@ -39,6 +39,8 @@ class SmoothGrad(Method):
         >>> torch.allclose(a, model.weight[1].detach().expand(2, 3))
         True
     """
+
+    ABOUT: ClassVar[About] = About("mean gradient over noisy inputs", "DIL")
 
     samples: int = 50
     sigma: float = 0.15
@@ -74,7 +76,7 @@ class SmoothGrad(Method):
 
 
 _MOMENTS = {
-    "mean": lambda g: g,
-    "square": torch.square,
-    "variance": lambda g: torch.stack([g.double(), g.double() ** 2], dim=1),  # a difference that may be small
+    "mean": lambda g, *_: g,
+    "square": lambda g, *_: g**2,
+    "variance": lambda g, *_: torch.stack([g.double(), g.double() ** 2], dim=1),  # a difference that may be small
 }

@@ -47,14 +47,15 @@ def curves_picture(xs: Sequence[float], ys: Mapping[str, Sequence[float]], title
     return to_array(figure)
 
 
-def plot_lines(axis: "Axes", lines: Iterable[Line], title: str, x_name: str) -> None:
-    """Draw curves and their legend into an axis of matplotlib.
+def plot_lines(axis: "Axes", lines: Iterable[Line], title: str, x_name: str, *, legend: bool = True) -> None:
+    """Draw curves and their legend into an axis of matplotlib. After ten lines the colours come again, dashed.
 
     Names are never read as formulas: a class may be called "$5 note".
     """
     lines = list(lines)
-    for line in lines:
-        axis.plot(line.xs, line.ys, color=line.colour, linewidth=1.5)
+    for i, line in enumerate(lines):
+        style = "-" if i < len(COLOURS) else "--"
+        axis.plot(line.xs, line.ys, color=line.colour, linewidth=1.5, linestyle=style)
     axis.set_title(title, loc="left", fontsize=9, fontweight="bold", color=INK, pad=5, parse_math=False)
     axis.set_xlabel(x_name, fontsize=7, color=PALE, labelpad=2, parse_math=False)
     axis.tick_params(labelsize=6.5, length=2, width=0.6, color=PALE, labelcolor=PALE, pad=2)
@@ -62,7 +63,9 @@ def plot_lines(axis: "Axes", lines: Iterable[Line], title: str, x_name: str) -> 
     axis.set_axisbelow(True)
     for side, spine in axis.spines.items():
         spine.set(visible=side in {"left", "bottom"}, color="#bbbbbb", linewidth=0.6)
-    legend = axis.legend(
+    if not legend:
+        return
+    shown = axis.legend(
         axis.lines,
         [line.label for line in lines],
         loc="best",
@@ -74,7 +77,7 @@ def plot_lines(axis: "Axes", lines: Iterable[Line], title: str, x_name: str) -> 
         handlelength=1.2,
         handletextpad=0.5,
     )
-    for text in legend.get_texts():
+    for text in shown.get_texts():
         text.set(parse_math=False, color=INK)
 
 

@@ -83,8 +83,8 @@ def draw(panel: Panel) -> RGB:
     """Draw a panel: the input, one map per method over the grey image, then one plot per kind of curve.
 
     All maps have the same colours, red for and blue against the explained class, each scaled by `heat`. A method has
-    its colour in its heading and in the plots, where the legend gives the area under its curve. More than five methods
-    wrap onto further rows.
+    its colour in its heading and in the plots, where the legend gives the area under its curve; of more than six there
+    is no room for one. More than five methods wrap onto further rows.
 
     Returns:
         uint8 `[H, W, 3]`, 244 pixels per cell in width. Panels of the same methods and scores have one size.
@@ -153,7 +153,7 @@ def _draw_curves(place: _Place, panel: Panel, kind: str, colours: Mapping[str, s
             area = panel.scores.get(name, {}).get(kind, float(np.trapezoid(ys, dx=1 / max(1, len(ys) - 1))))
             xs = list(np.linspace(0, 1, len(ys)))
             lines.append(Line(f"{_short(name, 18)}  {area:.3f}", xs, ys.tolist(), colours[name]))
-    plot_lines(axis, lines, kind, "fraction of the image")
+    plot_lines(axis, lines, kind, "fraction of the image", legend=len(lines) <= METHODS_IN_A_ROW + 1)
     axis.set_xlim(0, 1)
     if all(0 <= y <= 1 for line in lines for y in line.ys):  # probabilities: one scale for all samples
         axis.set_ylim(-0.01, 1.01)

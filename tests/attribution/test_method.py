@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from _reference.methods import ALL, ON_IMAGES_ONLY, build
-from _reference.nets import Counter, cnn
+from _reference.methods import ALL, ANY_CLASS, BY_DIFFERENCES, OF_ANY_SCALE, ON_IMAGES_ONLY, UNENDING, WALKS, build
+from _reference.nets import Counter, cnn, linear
 from lit_attr import attribution
-from lit_attr.attribution import METHODS, Explanation, available
+from lit_attr.attribution import METHODS, Explanation, IntegratedGradients, available
 
 BATCH = 4
+ENDS_EVALUATED_LATER = {"big", "fast_ig", "ig"}  # both ends of their paths, only where `explain` asks for the error
 TARGETS = torch.tensor([2, 0, 1, 2])
 
 
@@ -46,7 +47,8 @@ def test_autocast(name, images):
         found = build(name)(net, inputs, TARGETS)
     assert found.dtype == torch.float32
     exact = build(name)(net, inputs, TARGETS)
-    assert float((found - exact).norm() / exact.norm()) < 0.1
+    if name not in BY_DIFFERENCES:
+        assert float((found - exact).norm() / exact.norm()) < (0.3 if name in WALKS else 0.1)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -93,7 +95,7 @@ def test_a_sample_does_not_depend_on_its_batch(name, images):
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ANY_CLASS])
 def test_the_explained_class_matters(name, images):
     net, method = cnn(), build(name)
     assert not torch.allclose(method(net, images, 0), method(net, images, 1), rtol=1e-2)
@@ -130,17 +132,28 @@ def test_the_same_twice_whatever_the_global_seed(name, images):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("max_batch", [3, None])
 def test_declared_passes_are_the_real_ones(name, max_batch, images):
-    net, method = Counter(cnn()), build(name, max_batch=max_batch)
-    method(net, images, TARGETS)
-    assert (net.forwards / BATCH, net.backwards / BATCH) == method.passes()
+    net, method = Counter(cnn()), build(name, max_batch=max_batch, **UNENDING.get(name, {}))
+    predicted = net.model(images).argmax(1)  # a walk to a class that is predicted already has no steps
+    method(net, images, predicted)
+    assert (net.forwards / BATCH, net.backwards / BATCH) == method.passes(images.shape[1:], classes=3)
+
+
+@pytest.mark.parametrize("name", UNENDING)
+def test_walks_that_end_early_make_fewer_passes_than_declared(name, vectors):
+    method = METHODS.build(name, {"alpha": 0.2})
+    found, declared = method.explain(linear(), vectors), method.passes(vectors.shape[1:], classes=3)
+    assert found.success.any()
+    assert found.passes.forward < declared.forward
+    assert found.passes.backward < declared.backward
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_reported_passes_are_the_real_ones_with_the_check_of_completeness(name, images):
-    net, method = Counter(cnn()), build(name)
-    found = method.explain(net, images, TARGETS)
+    net, method = Counter(cnn()), build(name, **UNENDING.get(name, {}))
+    found = method.explain(net, images, net.model(images).argmax(1))
     assert (net.forwards / BATCH, net.backwards / BATCH) == found.passes
-    assert found.passes.forward - method.passes().forward == (0 if found.endpoint is None else 2)
+    more = found.passes.forward - method.passes(images.shape[1:], classes=3).forward
+    assert more == (2 if name in ENDS_EVALUATED_LATER else 0)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -156,9 +169,10 @@ def test_objective_is_used(name, images):
     """A quarter of the logit gives a quarter of the attribution; a named objective is the function of that name."""
     net = cnn()
     plain = build(name, objective="logit")(net, images, TARGETS)
-    quarter = build(name, objective=lambda e, y: e.gather(1, y[:, None])[:, 0] / 4)(net, images, TARGETS)
-    torch.testing.assert_close(quarter, plain / 4)
-    other = build(name, objective="prob")(net, images, TARGETS)
+    if name not in OF_ANY_SCALE:
+        quarter = build(name, objective=lambda e, y: e.gather(1, y[:, None])[:, 0] / 4)(net, images, TARGETS)
+        torch.testing.assert_close(quarter, plain / 4)
+    other = build(name, objective="margin")(net, images, TARGETS)
     assert not torch.allclose(other, plain, rtol=1e-2)
 
 
@@ -168,9 +182,18 @@ def test_settings_are_plain_and_frozen(name):
     assert method == build(name)
     assert hash(method) == hash(build(name))
     assert pickle.loads(pickle.dumps(method)) == method
-    assert method != build(name, objective="prob")
+    assert method != build(name, objective="margin")
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'max_batch'"):
         method.max_batch = 3
+
+
+def test_tensors_among_the_settings_are_compared_by_their_values():
+    one, same, other = (IntegratedGradients(baseline=torch.tensor([value])) for value in (0.5, 0.5, 0.25))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert one != IntegratedGradients(baseline=0.5)
+    assert len({one, same, other}) == 2
 
 
 @pytest.mark.parametrize("name", ALL)

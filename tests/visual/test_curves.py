@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lit_attr.visual.curves import COLOURS, curves_picture
+from lit_attr.visual.curves import COLOURS, Line, curves_picture, new_figure, plot_lines
 
 
 def _colour(name: str) -> list[int]:
@@ -23,3 +23,14 @@ def test_odd_names_and_values_are_drawn():
 
 def test_no_curve_at_all_is_an_empty_axis():
     assert curves_picture([0, 1], {}, "t", "x").dtype == np.uint8
+
+
+def test_many_lines_differ_and_need_no_legend():
+    lines = [Line(f"m{i}", [0, 1], [0, i], COLOURS[i % len(COLOURS)]) for i in range(len(COLOURS) + 1)]
+    first, second = (new_figure(100, 100).add_axes((0, 0, 1, 1)) for _ in range(2))
+    plot_lines(first, lines, "t", "x", legend=False)
+    assert first.get_legend() is None
+    styles = {(line.get_color(), line.get_linestyle()) for line in first.lines}
+    assert len(styles) == len(lines)
+    plot_lines(second, lines[:2], "t", "x")
+    assert second.get_legend() is not None

@@ -143,3 +143,14 @@ def test_nothing_global_is_touched(curves):
 def test_a_map_of_another_size_is_refused():
     with pytest.raises(ArgumentError, match=r"`maps\['m0'\]` must be of the image's size \(8, 8\), got shape"):
         _panel(maps={"m0": torch.zeros(1, 4, 4)})
+
+
+def test_more_curves_than_a_legend_holds_have_none():
+    line = torch.linspace(0, 1, 9)
+
+    def text_in_the_plot(methods):
+        curves = {f"m{i}": {"insertion": line} for i in range(methods)}
+        picture = draw(dataclasses.replace(_panel(1), curves=curves))
+        return int((picture[60 : 42 + SIDE // 2, 2 * CELL + 40 : 2 * CELL + 140] < 120).all(-1).sum())
+
+    assert text_in_the_plot(3) > 0 == text_in_the_plot(7)

@@ -13,6 +13,7 @@ from lit_attr.objectives import Objective, prob
 __all__ = ["Gathered", "gather_gradients"]
 
 Points = Callable[[Tensor, Tensor], Tensor]
+Transform = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Gathered(NamedTuple):
@@ -28,7 +29,7 @@ def gather_gradients(
     weights: Tensor,
     objective: Objective,
     max_batch: int | None = None,
-    transform: Callable[[Tensor], Tensor] = lambda gradient: gradient,
+    transform: Transform = lambda gradient, *_: gradient,
 ) -> Gathered:
     """Sum w_p * transform(grad f(point_p)) over the points of each sample.
 
@@ -38,15 +39,16 @@ def gather_gradients(
         weights: one weight per point, `[P]`.
         objective: the differentiated scalar f.
         max_batch: the most points at once; see `in_chunks`.
-        transform: applied to the gradients `[N, ...]` before they are summed (their square, say); the sums have the
-            dtype that it gives.
+        transform: of the gradients `[N, ...]`, their sample numbers and their point numbers, before they are summed
+            (the square, say); the sums have the dtype that it gives.
 
     Returns:
         The sums, float32 (float64 for float64 inputs), and the probability of the explained class at each point.
         One forward and one backward pass a point.
     """
     count, device, dtype = len(weights), view.inputs.device, view.dtype
-    template = transform(torch.zeros_like(view.inputs[:1], dtype=dtype))
+    first = view.rows[:1]
+    template = transform(torch.zeros_like(view.inputs[:1], dtype=dtype), first, first)
     weights = weights.to(device, template.dtype)
     total = template.new_zeros((len(view.inputs), *template.shape[1:]))
     confidence = total.new_zeros(len(view.inputs) * count, dtype=dtype)
@@ -55,7 +57,7 @@ def gather_gradients(
         jobs = torch.arange(start, stop, device=device)
         rows, numbers = jobs // count, jobs % count
         gradient, evidence = view.gradient(points(rows, numbers), rows, objective)
-        gradient = transform(gradient)
+        gradient = transform(gradient, rows, numbers)
         total.index_add_(0, rows, gradient * weights[numbers].view(-1, *[1] * (gradient.dim() - 1)))
         confidence[start:stop] = prob(evidence, view.target.index[rows]).to(dtype)
 

@@ -24,16 +24,22 @@ def points_of(inputs):
 def plainly(net, inputs, objective, transform):
     """One point after the other."""
     total = []
-    for x, y in zip(inputs, TARGETS, strict=True):
+    for row, (x, y) in enumerate(zip(inputs, TARGETS, strict=True)):
         gradients = []
         for number in range(4):
             point = (x * (1 + number))[None].requires_grad_()
-            gradients.append(torch.autograd.grad(objective(net(point), y[None]).sum(), point)[0])
-        total.append(sum(w * transform(g) for w, g in zip(WEIGHTS, gradients, strict=True)))
+            (gradient,) = torch.autograd.grad(objective(net(point), y[None]).sum(), point)
+            gradients.append(transform(gradient, torch.tensor([row]), torch.tensor([number])))
+        total.append(sum(w * g for w, g in zip(WEIGHTS, gradients, strict=True)))
     return torch.cat(total)
 
 
-TRANSFORMS = {"plain": lambda g: g, "square": torch.square, "two": lambda g: torch.stack([g, g**2], 1)}
+TRANSFORMS = {
+    "plain": lambda g, *_: g,
+    "square": lambda g, *_: g**2,
+    "two": lambda g, *_: torch.stack([g, g**2], 1),
+    "of its sample and point": lambda g, rows, numbers: g * (10 * rows + numbers)[:, None],
+}
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)

@@ -1,0 +1,143 @@
+"""What is accumulated along a guided walk: the gradient of the objective over the moves that were made."""
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from lit_attr._checks import one_of
+from lit_attr._chunks import default_chunk
+from lit_attr._view import Passes, View
+from lit_attr.attribution._method import Explanation
+from lit_attr.objectives import Objective, prob
+from lit_attr.updates import Route, Turn, Walks, walk
+
+__all__ = ["WalkRule", "at_goal", "check_walk_rule", "in_blocks", "integrate", "left_class", "walk_passes"]
+
+WalkRule: TypeAlias = Literal["trapezoid", "left"]
+
+# Walks that are held at once, in units of what is evaluated at once: those that end early leave room for others.
+_HELD = 4
+
+
+def check_walk_rule(rule: WalkRule) -> None:
+    """Refuse an unknown rule."""
+    one_of("rule", rule, get_args(WalkRule))
+
+
+def integrate(
+    view: View,
+    start: Tensor,
+    walks: Walks,
+    route: Route,
+    objective: Objective | None,
+    rule: WalkRule = "trapezoid",
+    *,
+    leaves: bool = True,
+    surrogate: str | None = None,
+) -> Explanation:
+    """Walk, and sum the gradient over the moves: A_i = sum over walks and steps of dx_i * df/dx_i.
+
+    Args:
+        view: the model and its samples.
+        start: where the walks of each sample begin, `[B, ...]`.
+        walks: N = B M walks, those of a sample next to each other.
+        route: how they go.
+        objective: the scalar f; None with a surrogate, where the error of completeness is then left open.
+        rule: "trapezoid" takes the mean of the gradients at both ends of a move, "left" that at its beginning. With
+            `route.from_origin` a move does not end where the next one begins: use "left".
+        leaves: the walks lead away from the samples, so that A is the negative sum; else they lead towards them.
+        surrogate: the name under which the update rule remembers what it took for the gradient of the loss
+            (`Step.memory`), to be summed in place of the gradient of f; with the rule "left".
+
+    Returns:
+        An explanation with end points, the error of completeness, confidence and success.
+    """
+    count, paths, shape = len(walks.rows), walks.paths, view.inputs.shape[1:]
+    start = start.to(view.dtype)
+    total = torch.zeros_like(start)
+    end = start.new_empty(count, *shape)
+    change = total.new_zeros(count)
+    confidence = total.new_full((count, route.steps + 1), torch.nan)
+    success = torch.zeros(count, dtype=torch.bool, device=start.device)
+    sign = -1.0 if leaves else 1.0
+    for number, turn in in_blocks(view, start, walks, route, objective, last_gradient=rule == "trapezoid"):
+        rows = walks.rows[turn.places]
+        gradient = _remembered(turn, walks, surrogate) if surrogate else turn.gradient
+        if gradient is not None:
+            move = turn.leaving if rule == "left" else (turn.arrived + turn.leaving) / 2
+            total.index_add_(0, rows, sign * move * gradient)
+        _note(change, turn, number, sign)
+        confidence[turn.places, number] = prob(turn.evidence, view.target.index[rows]).to(view.dtype)
+        gone = turn.places[turn.ended]
+        end[gone], success[gone] = turn.points[turn.ended], turn.stopped[turn.ended]
+    error = total.flatten(1).sum(1).index_add(0, walks.rows, -change)
+    several = (-1, paths) if paths > 1 else (-1,)
+    return Explanation(
+        total,
+        endpoint=end.view(*several, *shape),
+        completeness_error=None if objective is None else error,
+        confidence=confidence.view(*several, route.steps + 1),
+        success=success.view(several) if route.stop else None,
+    )
+
+
+def in_blocks(
+    view: View, start: Tensor, walks: Walks, route: Route, objective: Objective | None, *, last_gradient: bool
+) -> Iterator[tuple[int, Turn]]:
+    """`walk` from the samples' starts `[B, ...]`, one block of walks after the other, so as to hold memory.
+
+    Yields:
+        The number t of each turn and the turn, its places among all the walks.
+    """
+    count = len(walks.rows)
+    held = _HELD * (route.max_batch or default_chunk(view.inputs))
+    for first in range(0, count, held):
+        block = torch.arange(first, min(first + held, count), device=start.device)
+        some = walks.at(block)
+        turns = walk(view, start[some.rows], some, route, objective, last_gradient=last_gradient)
+        for number, turn in enumerate(turns):
+            yield number, turn._replace(places=block[turn.places])
+
+
+def _note(change: Tensor, turn: Turn, number: int, sign: float) -> None:
+    """Add up f(end) - f(start), with the sign of the attribution."""
+    if turn.value is None:
+        return
+    value = sign * turn.value.to(change.dtype)
+    if number == 0:
+        change[turn.places] -= value
+    change[turn.places[turn.ended]] += value[turn.ended]
+
+
+def _remembered(turn: Turn, walks: Walks, name: str) -> Tensor:
+    """The gradient of f as the update rule took it, `[n, ...]`: what it remembers is that of the loss it climbs."""
+    found = torch.zeros_like(turn.points)
+    if name in turn.memory:
+        toward = walks.toward[turn.places][~turn.ended].to(found.dtype)
+        found[~turn.ended] = turn.memory[name] * toward.view(-1, *[1] * (found.dim() - 1))
+    return found
+
+
+def left_class(evidence: Tensor, walks: Walks) -> Tensor:
+    """Walks that arrive where another class than their goal is predicted, bool `[n]`."""
+    return evidence.argmax(1) != walks.goal
+
+
+def at_goal(evidence: Tensor, walks: Walks) -> Tensor:
+    """Walks that arrive where their goal is predicted, bool `[n]`."""
+    return evidence.argmax(1) == walks.goal
+
+
+def walk_passes(paths: int, steps: int, rule: WalkRule, *, own_loss: bool) -> Passes:
+    """The passes of `integrate`, at most: those of walks that go all steps.
+
+    Args:
+        paths: M.
+        steps: T.
+        rule: of `integrate`.
+        own_loss: the route has a loss other than the objective.
+    """
+    gradients = steps + (rule == "trapezoid")
+    return Passes(paths * (steps + 1), paths * (gradients + steps * own_loss))

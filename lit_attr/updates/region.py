@@ -1,0 +1,67 @@
+"""Where a walk may go: near its origin, and inside the range of the inputs."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lit_attr._checks import ArgumentError, unit_range
+
+__all__ = ["Bounds", "Region", "check_bounds", "get_bounds"]
+
+Bounds: TypeAlias = tuple[float, float] | Literal["auto"] | None
+Radius: TypeAlias = float | Callable[[Tensor], Tensor] | None
+
+
+def check_bounds(bounds: Bounds) -> None:
+    """Refuse what is neither "auto" nor None nor an interval."""
+    pair = isinstance(bounds, tuple | list) and len(bounds) == 2 and bounds[0] < bounds[1]
+    if not (pair or bounds is None or bounds == "auto"):
+        raise ArgumentError("bounds", bounds, "'auto', None, or two numbers, the smaller first")
+
+
+def get_bounds(bounds: Bounds, inputs: Tensor) -> tuple[float, float] | None:
+    """The range of the inputs: "auto" is [0, 1] for images `[B, C, H, W]`, and none for anything else.
+
+    Raises:
+        ArgumentError: for images outside the range.
+
+    Example:
+        >>> get_bounds("auto", torch.rand(1, 3, 2, 2)), get_bounds("auto", torch.randn(1, 7, 16))
+        ((0.0, 1.0), None)
+    """
+    check_bounds(bounds)
+    if bounds is None or (bounds == "auto" and inputs.dim() != 4):
+        return None
+    if bounds == "auto":
+        unit_range("inputs", inputs, "put the normalisation into the model, or give `bounds`")
+        return 0.0, 1.0
+    low, high = float(bounds[0]), float(bounds[1])
+    if inputs.numel() and not bool(((inputs >= low) & (inputs <= high)).all()):
+        raise ArgumentError("inputs", f"values outside [{low}, {high}]", "inside `bounds`")
+    return low, high
+
+
+class Region(NamedTuple):
+    """The points x with |x - origin| <= radius in every feature, inside the bounds.
+
+    Attributes:
+        radius: a number, a function that gives one per feature from the origins `[N, ...]`, or None for no limit.
+        bounds: the range of the inputs, or None.
+    """
+
+    radius: Radius = None
+    bounds: tuple[float, float] | None = None
+
+    def project(self, points: Tensor, origin: Tensor) -> Tensor:
+        """The nearest points of the region, `[N, ...]`.
+
+        Example:
+            >>> Region(0.1, (0.0, 1.0)).project(torch.tensor([[0.5, 0.95]]), torch.tensor([[0.2, 0.99]]))
+            tensor([[0.3000, 0.9500]])
+        """
+        if self.radius is not None:
+            radius = self.radius(origin) if callable(self.radius) else torch.full_like(origin, self.radius)
+            points = origin + torch.minimum(torch.maximum(points - origin, -radius), radius)
+        return points if self.bounds is None else points.clamp(*self.bounds)

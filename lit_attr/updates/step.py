@@ -1,0 +1,80 @@
+"""What an update rule sees: N walks at one moment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+__all__ = ["Step", "Update"]
+
+
+@dataclass
+class Step:
+    """N walks at the moment of their step number `number`; an update rule turns it into the moves `[N, ...]`.
+
+    Attributes:
+        points: where the walks are, x_t, `[N, ...]`.
+        origin: where they began, x_0, `[N, ...]`.
+        ascent: the gradient at x_t of the loss that the walk climbs, `[N, ...]`; zero where the route is not guided.
+        number: t, from 0.
+        memory: tensors `[N, ...]` that a rule keeps from step to step, by name; rows of walks that end are dropped.
+        rows: the sample of each walk, `[N]`.
+        path: the number of each walk among those of its sample, `[N]`.
+        paths: how many walks a sample has.
+        generator: of this walk's random numbers, on the CPU.
+        losses: the loss at other points, `[k N]` for k sets of points `[k N, ...]`, one set after the other: one
+            forward pass each.
+        ascents: its gradient at other points, likewise: one forward and one backward pass each.
+        together: how many points are evaluated at once, for rules that make many.
+    """
+
+    points: Tensor
+    origin: Tensor
+    ascent: Tensor
+    number: int
+    rows: Tensor
+    path: Tensor
+    paths: int
+    generator: torch.Generator
+    losses: Callable[[Tensor], Tensor]
+    ascents: Callable[[Tensor], Tensor]
+    together: int = 1
+    memory: dict[str, Tensor] = field(default_factory=dict)
+
+    def normal(self) -> Tensor:
+        """Standard normal numbers `[N, ...]`: other ones for each path of a sample, the same for all samples.
+
+        So a result does not depend on which samples are in a batch.
+        """
+        return self._draw(torch.randn)
+
+    def uniform(self) -> Tensor:
+        """Uniform numbers in [0, 1), `[N, ...]`, drawn as `normal` draws."""
+        return self._draw(torch.rand)
+
+    def mean_ascent(self, variant: Callable[[Tensor], Tensor], copies: int) -> Tensor:
+        """The mean over `copies` variants of the gradient of their loss with respect to the points, `[N, ...]`.
+
+        Args:
+            variant: makes one set of variants `[N, ...]` of the points it is given; gradients go back through it.
+            copies: how often it is called.
+        """
+        size = max(1, self.together // max(1, len(self.points)))
+        total = torch.zeros_like(self.points)
+        points = self.points.detach().requires_grad_()
+        for first in range(0, copies, size):
+            sets = torch.cat([variant(points) for _ in range(min(size, copies - first))])
+            found = self.ascents(sets.detach())
+            with torch.autocast(points.device.type, enabled=False):
+                total += torch.autograd.grad(sets, points, found)[0]
+        return total / copies
+
+    def _draw(self, sampler: Callable[..., Tensor]) -> Tensor:
+        drawn = sampler((self.paths, *self.points.shape[1:]), generator=self.generator)
+        return drawn.to(self.points)[self.path]
+
+
+Update: TypeAlias = Callable[[Step], Tensor]
+"""An update rule: from where the walks are to the moves they propose, `[N, ...]`. It changes nothing but the memory."""

@@ -1,0 +1,257 @@
+"""The guided walk: points that are found step by step, all walks of all samples side by side."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lit_attr._checks import ArgumentError
+from lit_attr._chunks import default_chunk, in_chunks
+from lit_attr._view import View
+from lit_attr.objectives import Objective
+from lit_attr.updates.region import Region
+from lit_attr.updates.step import Step, Update
+
+__all__ = ["Route", "Turn", "Walks", "walk"]
+
+
+class Walks(NamedTuple):
+    """N walks.
+
+    Attributes:
+        rows: the sample of each, `[N]`.
+        goal: the class that each climbs to, or away from, `[N]`.
+        toward: 1.0 for a walk that climbs to its goal, -1.0 for one that leaves it, `[N]`.
+        path: the number of each among the walks of its sample, `[N]`.
+        paths: how many walks a sample has.
+    """
+
+    rows: Tensor
+    goal: Tensor
+    toward: Tensor
+    path: Tensor
+    paths: int
+
+    @classmethod
+    def of(cls, goals: Tensor, toward: Tensor | float = 1.0) -> "Walks":
+        """M walks of each sample, from their goals `[B, M]`; `toward` is a number or `[M]`."""
+        samples, paths = goals.shape
+        place = torch.arange(goals.numel(), device=goals.device)
+        signs = torch.as_tensor(toward, device=goals.device, dtype=torch.float32).expand(paths).repeat(samples)
+        return cls(place // max(1, paths), goals.flatten(), signs, place % max(1, paths), paths)
+
+    def at(self, places: Tensor) -> "Walks":
+        """Some of them."""
+        return Walks(self.rows[places], self.goal[places], self.toward[places], self.path[places], self.paths)
+
+
+@dataclass(frozen=True)
+class Route:
+    """How walks go.
+
+    Attributes:
+        update: the update rule.
+        steps: the most steps.
+        region: where they may go.
+        loss: what a walk climbs (or descends, see `Walks.toward`), as a function of evidence and goal; None is the
+            objective of the path integral, whose gradient then serves both.
+        stop: from evidence `[n, K]` and walks to those that have arrived, bool `[n]`; None goes all steps. A walk that
+            is to leave its goal but is not there when it begins goes all steps too.
+        from_origin: every step starts from the origin again, x_{t+1} = project(x_0 + move).
+        guided: the rule looks at `Step.ascent`; else that is zero, and costs no backward pass.
+        look: the point at which the model is asked, as a function of the walk's point.
+        seed: of the rule's random numbers.
+        max_batch: see `in_chunks`.
+    """
+
+    update: Update
+    steps: int
+    region: Region = field(default_factory=Region)
+    loss: Objective | None = None
+    stop: Callable[[Tensor, Walks], Tensor] | None = None
+    from_origin: bool = False
+    guided: bool = True
+    look: Callable[[Tensor], Tensor] = lambda points: points
+    seed: int = 0
+    max_batch: int | None = None
+
+
+class Turn(NamedTuple):
+    """The walks that were under way at x_t, n of N; t = 0..steps.
+
+    Attributes:
+        places: which of the N walks, `[n]`.
+        points: x_t, `[n, ...]`.
+        evidence: of the model at x_t, `[n, K]`.
+        value: the objective at x_t, `[n]`.
+        gradient: its gradient, `[n, ...]`; None without an objective.
+        arrived: the move that led to x_t, zero at t = 0.
+        leaving: the move that leads on, as it is after projection; zero for walks that end here.
+        memory: what the update rule remembers of the walks that go on, by name; see `Step.memory`.
+        ended: bool `[n]`.
+        stopped: those that ended because they have arrived, bool `[n]`.
+    """
+
+    places: Tensor
+    points: Tensor
+    evidence: Tensor
+    value: Tensor | None
+    gradient: Tensor | None
+    arrived: Tensor
+    leaving: Tensor
+    memory: Mapping[str, Tensor]
+    ended: Tensor
+    stopped: Tensor
+
+
+def walk(
+    view: View, start: Tensor, walks: Walks, route: Route, objective: Objective | None, *, last_gradient: bool = True
+) -> Iterator[Turn]:
+    """Go, and tell of every turn.
+
+    Args:
+        view: the model and its batch.
+        start: where the walks begin, `[N, ...]`.
+        walks: N walks.
+        route: how they go.
+        objective: what is integrated along the way, of the explained class; None where only the end matters.
+        last_gradient: also at the last point; else only the objective's value is found there.
+
+    Yields:
+        One `Turn` for t = 0..steps, fewer where all walks stop before: one forward and one backward pass per walk and
+        turn; one backward pass more, but not in the last turn, where a guided route's loss is not the objective.
+    """
+    generator = torch.Generator().manual_seed(route.seed)
+    model = _Asked(view, route, objective)
+    places = torch.arange(len(start), device=start.device)
+    origin = points = start
+    arrived, memory = torch.zeros_like(points), dict[str, Tensor]()
+    for number in range(route.steps + 1):
+        last = number == route.steps
+        evidence, value, gradient, ascent = model.answer(
+            points, walks, gradient=last_gradient or not last, ascent=route.guided and not last
+        )
+        stopped = route.stop(evidence, walks) if route.stop else torch.zeros_like(places, dtype=torch.bool)
+        if number == 0:
+            homeless = stopped & (walks.toward < 0)
+        stopped &= ~homeless
+        ended = stopped | last
+        going = (~ended).nonzero()[:, 0]
+        leaving = torch.zeros_like(points)
+        if len(going):
+            memory = {name: values[going] for name, values in memory.items()}
+            here, began, left = points[going], origin[going], walks.at(going)
+            step = Step(
+                points=here,
+                origin=began,
+                ascent=ascent[going],
+                number=number,
+                rows=left.rows,
+                path=left.path,
+                paths=left.paths,
+                generator=generator,
+                losses=partial(model.losses, left),
+                ascents=partial(model.ascents, left),
+                together=route.max_batch or default_chunk(view.inputs),
+                memory=memory,
+            )
+            move = route.update(step)
+            if move.shape != here.shape:
+                raise ArgumentError("update", f"moves of shape {tuple(move.shape)}", f"moves {tuple(here.shape)}")
+            base = began if route.from_origin else here
+            target = route.region.project(base + move, began)
+            leaving[going] = target - base
+        kept = memory if len(going) else {}
+        yield Turn(places, points, evidence, value, gradient, arrived, leaving, kept, ended=ended, stopped=stopped)
+        if not len(going):
+            return
+        places, points, origin, arrived, walks = places[going], target, began, leaving[going], left
+        homeless = homeless[going]
+
+
+@dataclass
+class _Asked:
+    """The model along one route."""
+
+    view: View
+    route: Route
+    objective: Objective | None
+
+    def answer(
+        self, points: Tensor, walks: Walks, *, gradient: bool, ascent: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor]:
+        """At every point: the evidence, the objective and its gradient, and the gradient of the loss (else zeros)."""
+        view, count = self.view, len(points)
+        gradient &= self.objective is not None
+        shape, own_loss = view.inputs.shape[1:], self.objective is None or self.route.loss is not None
+        evidences: list[Tensor] = []
+        values, gradients = points.new_zeros(count), points.new_zeros(count, *shape) if gradient else None
+        ascents = points.new_zeros(count, *shape) if ascent and own_loss else None
+
+        def work(first: int, stop: int) -> None:
+            some = walks.at(torch.arange(first, stop, device=points.device))
+            at = self._at(points[first:stop])
+            with torch.set_grad_enabled(gradient or ascent):
+                evidence = view.evidence(at, some.rows)
+                value = None if self.objective is None else view.score(evidence, some.rows, self.objective)
+            if value is not None:
+                values[first:stop] = value.detach()
+            if value is not None and gradients is not None:
+                gradients[first:stop] = view.derive(value, at, again=ascents is not None)[0]
+            if ascents is not None:
+                ascents[first:stop] = view.derive(self._loss(evidence, some), at)[0]
+            evidences.append(evidence.detach())
+
+        in_chunks(count, view.inputs, self.route.max_batch, work)
+        if not evidences:
+            work(0, 0)
+        if ascents is None:
+            same = gradients if ascent else None
+            ascents = torch.zeros_like(points) if same is None else same * _like(walks.toward, points)
+        none = self.objective is None
+        return torch.cat(evidences), None if none else values, None if none else gradients, ascents
+
+    def ascents(self, walks: Walks, points: Tensor) -> Tensor:
+        """The gradient of the loss at k sets of points, `[k N, ...]`."""
+        found = torch.empty_like(points)
+        every = _for_sets(walks, points)
+
+        def work(first: int, stop: int) -> None:
+            some = every.at(torch.arange(first, stop, device=points.device))
+            at = self._at(points[first:stop])
+            loss = self._loss(self.view.evidence(at, some.rows), some)
+            found[first:stop] = self.view.derive(loss, at)[0]
+
+        in_chunks(len(points), self.view.inputs, self.route.max_batch, work)
+        return found
+
+    def losses(self, walks: Walks, points: Tensor) -> Tensor:
+        """The loss at k sets of points, `[k N]`."""
+        every = _for_sets(walks, points)
+        evidence = self.view.evidence_at(self._at(points).detach(), every.rows, self.route.max_batch)
+        return self._loss(evidence, every)
+
+    def _at(self, points: Tensor) -> Tensor:
+        """Where the model is asked, ready to be differentiated."""
+        return self.route.look(points).detach().to(self.view.inputs.dtype).requires_grad_()
+
+    def _loss(self, evidence: Tensor, walks: Walks) -> Tensor:
+        """What the walks climb, `[n]`."""
+        climbed = self.route.loss or self.objective
+        if climbed is None:
+            msg = "a walk without an objective needs a loss"
+            raise ValueError(msg)
+        return walks.toward * climbed(evidence, walks.goal)
+
+
+def _for_sets(walks: Walks, points: Tensor) -> Walks:
+    """The walks, repeated for k sets of points `[k N, ...]`."""
+    return walks.at(torch.arange(len(points), device=points.device) % max(1, len(walks.rows)))
+
+
+def _like(values: Tensor, other: Tensor) -> Tensor:
+    """Values `[N]` shaped to multiply `other` `[N, ...]`."""
+    return values.to(other.dtype).view(-1, *[1] * (other.dim() - 1))

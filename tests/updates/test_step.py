@@ -1,0 +1,61 @@
+import torch
+
+from lit_attr.updates import Step
+
+
+def step(path, paths, points=None, ascents=None, together=1):
+    points = torch.zeros(len(path), 2, 3) if points is None else points
+    return Step(
+        points=points,
+        origin=points,
+        ascent=points,
+        number=0,
+        rows=torch.arange(len(path)) // paths,
+        path=torch.tensor(path),
+        paths=paths,
+        generator=torch.Generator().manual_seed(7),
+        losses=None,
+        ascents=ascents,
+        together=together,
+    )
+
+
+def test_draws_are_those_of_the_path_whoever_else_is_under_way():
+    every, few = step([0, 1, 2, 0, 1, 2], 3), step([2, 0], 3)
+    for draw in ("normal", "uniform"):
+        a, b = getattr(every, draw)(), getattr(few, draw)()
+        assert torch.equal(a[:3], a[3:])  # two samples
+        assert torch.equal(a[[2, 0]], b)
+        assert not torch.equal(a[0], a[1])
+
+
+def test_distributions():
+    one = step([0], 1, points=torch.zeros(1, 20_000))
+    normal, uniform = one.normal(), one.uniform()
+    assert abs(float(normal.mean())) < 0.03
+    assert abs(float(normal.std()) - 1) < 0.03
+    assert 0 <= float(uniform.min()) < float(uniform.max()) < 1
+    assert abs(float(uniform.mean()) - 0.5) < 0.01
+
+
+def test_mean_over_variants_in_sets_of_any_size():
+    points, seen = torch.rand(2, 3), []
+
+    def ascents(at):
+        seen.append(len(at))
+        return at**2
+
+    for together, sizes in [(1, [2] * 5), (4, [4, 4, 2]), (100, [10])]:
+        seen.clear()
+        shifts = iter(range(5))
+        found = step([0, 0], 1, points, ascents, together).mean_ascent(lambda x: x + next(shifts), 5)  # noqa: B023
+        torch.testing.assert_close(found, torch.stack([(points + i) ** 2 for i in range(5)]).mean(0))
+        assert seen == sizes
+
+
+def test_gradients_of_variants_go_back_to_the_points():
+    """Of x / 2^i the gradient of the sum of cubes / 3 is (x / 2^i)^2 / 2^i."""
+    points, powers = torch.rand(2, 3), iter(range(3))
+    found = step([0, 0], 1, points, torch.square, 2).mean_ascent(lambda x: x / 2 ** next(powers), 3)
+    torch.testing.assert_close(found, points**2 * (1 + 1 / 8 + 1 / 64) / 3)
+    assert not found.requires_grad
