@@ -43,7 +43,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "laai": {"explorations": 4, "steps": 3},
     "mfaba": {"steps": 15, "early_stop": False},
     "rise": {"masks": 64},
-    "sigma": {"paths": 4, "steps": 4},
+    "sigma": {"paths": 4, "steps": 4, "epsilon": 0.0},
     "smoothgrad": {"samples": 16},
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lit_attr._checks import not_negative, one_of, positive_int
+from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
 from lit_attr.attribution.path.classes import Choice, check_choice, other_classes
@@ -69,6 +69,8 @@ class AGI(Method):
         check_choice(self.choice)
         one_of("walk", self.walk, ["path", "reset"])
         check_walk_rule(self.rule)
+        if self.walk == "reset" and self.rule != "left":
+            raise ArgumentError("rule", self.rule, "'left' with walk='reset', whose moves do not join")
         check_bounds(self.bounds)
 
     def attribute(self, view: View) -> Explanation:

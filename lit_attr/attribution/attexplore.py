@@ -39,7 +39,7 @@ class AttEXplore(Method):
         diversity: probability with which a copy is resized and moved.
         smoothing: side in pixels of the Gaussian that smooths gradients, odd; 1 for none.
         accumulate: "gradient" sums that of f; "surrogate" sums v_t itself, which is cheaper by one backward pass a
-            step, has no unit, is not complete, and by the smoothing gives something to unused pixels.
+            step, has no unit, is not complete, and as it is smoothed and resized gives something to unused pixels.
         rule: of "gradient", the end of a step at which it is taken: "left", or the mean of both, "trapezoid".
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
         seed: of the copies.

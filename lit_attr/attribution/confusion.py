@@ -81,7 +81,8 @@ class ConfusionFeature:
 
     def __call__(self, model: nn.Module, shape: Sequence[int] = SHAPE) -> Tensor:
         """The colour alone, `[C, 1, 1]`; see `find`."""
-        return self.find(model, shape).colour.clone()
+        with torch.inference_mode(False):  # of use outside, too
+            return self.find(model, shape).colour.clone()
 
     def find(self, model: nn.Module, shape: Sequence[int] = SHAPE) -> Confusion:
         """The colour, and all that was tried.
@@ -122,13 +123,13 @@ class ConfusionFeature:
         colours, entropies = [], []
         with looking_at(_OfColours(model, shape), start, 0) as view:
             walks = Walks.of(view.target.index[:, None])
-            for turn in walk(view, start.to(view.dtype), walks, route, None):
+            for turn in walk(view, view.inputs.to(view.dtype), walks, route, None):
                 colours.append(turn.points)
                 entropies.append(torch.special.entr(turn.evidence.softmax(1)).sum(1))
-        candidates, found = torch.stack(colours, 1), torch.stack(entropies, 1)
-        best = int(found.argmax())
-        colour = candidates.flatten(0, 1)[best].to(like.dtype)[:, None, None]
-        return Confusion(colour, float(found.flatten()[best]), candidates, found)
+            candidates, found = torch.stack(colours, 1), torch.stack(entropies, 1)
+            best = int(found.argmax())
+            colour = candidates.flatten(0, 1)[best].to(like.dtype)[:, None, None]
+            return Confusion(colour, float(found.flatten()[best]), candidates, found)
 
     def _move(self, step: Step) -> Tensor:
         halved = int(step.number >= self.steps / 2) + int(step.number >= self.steps * 3 / 4)

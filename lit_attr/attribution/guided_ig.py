@@ -101,11 +101,12 @@ class GuidedIG(Method):
         line = number / self.steps
         low, high = max(line - self.max_dist, 0.0) if number < self.steps else 1.0, min(line + self.max_dist, 1.0)
         shares = shares.clamp_min(low)
-        whole = ways.sum(1, dtype=torch.float64)
-        gap = (ways * (1 - shares)).sum(1, dtype=torch.float64) - (1 - line) * whole
+        whole = ways.sum(1)
+        gap = torch.linalg.vecdot(ways, 1 - shares) - (1 - line) * whole
         close = whole * max(1e-9, 10 * torch.finfo(ways.dtype).eps)  # is close enough, as rounding may leave a rest
         room = ways * (high - shares)
         sizes = sizes.masked_fill(room <= 0, torch.inf)
+        end, largest, tiny = shares.new_tensor(high), torch.finfo(sizes.dtype).max, torch.finfo(sizes.dtype).tiny
         some = int(self.fraction * (ways.shape[1] - 1)) + 1  # up to the quantile, the lower of two neighbours
         for _ in range(-(-ways.shape[1] // some)):
             going = gap > close
@@ -113,11 +114,11 @@ class GuidedIG(Method):
                 break
             # Not `kthvalue`, which some devices refuse where algorithms are to be deterministic.
             most = sizes.topk(some, dim=1, largest=False, sorted=False).values.amax(1, keepdim=True)
-            chosen = (sizes <= most) & sizes.isfinite() & going[:, None]
-            reach = (room * chosen).sum(1, dtype=torch.float64)
-            part = (gap / reach.clamp_min(1e-300)).clamp(0.0, 1.0)
+            chosen = sizes <= most.clamp_max(largest).where(going[:, None], -1.0)
+            weights = chosen.to(room)
+            reach = torch.linalg.vecdot(room, weights)
+            part = (gap / reach.clamp_min(tiny)).clamp(0.0, 1.0)
             gap = gap - part * reach
-            moved = torch.lerp(shares, torch.full_like(shares, high), part.to(shares)[:, None])
-            shares = torch.where(chosen, moved, shares)
+            shares = shares.lerp_(end, weights.mul_(part[:, None]))  # at a weight of 0 or 1 without rounding
             sizes.masked_fill_(chosen, torch.inf)
         return shares

@@ -53,7 +53,7 @@ def test_a_path_leads_away_and_is_complete():
     assert float((one.completeness_error / change).abs().max()) < 5e-3
     far = (one.endpoint - X).abs().amax(1)
     assert bool((one.success | (far > 1.5 / 255)).all())
-    reset = AGI(classes=1, steps=20, alpha=1 / 255, walk="reset").explain(net, X, y)
+    reset = AGI(classes=1, steps=20, alpha=1 / 255, walk="reset", rule="left").explain(net, X, y)
     assert float((reset.endpoint - X).abs().max()) <= 1 / 255 + 1e-12
 
 
@@ -92,6 +92,7 @@ def test_published_settings():
         ({"classes": 0}, "`classes` must be a positive integer"),
         ({"steps": 1.5}, "`steps` must be a positive integer"),
         ({"choice": "best"}, "`choice` is 'best'"),
+        ({"walk": "reset"}, "`rule` must be 'left' with walk='reset'"),
         ({"walk": "line"}, "`walk` is 'line'"),
     ],
 )

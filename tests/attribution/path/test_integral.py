@@ -95,6 +95,37 @@ def test_blocks_of_walks_change_nothing(max_batch):
     torch.testing.assert_close(some.endpoint, expected.endpoint)
 
 
+@pytest.mark.parametrize("toward", [1.0, -1.0])
+def test_a_gradient_that_the_rule_remembers_is_that_of_the_objective(toward):
+    """Where it is the true one, the sum is that of the left rule, also for walks that end before others."""
+    net = mlp()
+    goals = net(X).argmin(1)[:, None] if toward > 0 else Y[:, None]
+
+    def rule(step):
+        step.memory["seen"] = step.ascent
+        return 0.3 * step.ascent.sign()
+
+    turns = [0]
+
+    def one_after_the_other(evidence, walks):
+        turns[0] += 1
+        return walks.rows < turns[0] - 1
+
+    def at_goals(route, objective, surrogate):
+        turns[0] = 0
+        walks = Walks.of(goals, toward)
+        with looking_at(net, X, goals[:, 0]) as view:
+            return integrate(view, X, walks, route, objective, "left", surrogate=surrogate)
+
+    expected = at_goals(Route(rule, steps=5, stop=one_after_the_other), logit, None)
+    followed = at_goals(Route(rule, steps=5, loss=logit, stop=one_after_the_other), None, "seen")
+    assert followed.success.all()
+    assert bool(expected.attribution.any(1).all())
+    torch.testing.assert_close(followed.attribution, expected.attribution)
+    torch.testing.assert_close(followed.confidence, expected.confidence, equal_nan=True)
+    assert followed.completeness_error is None
+
+
 @pytest.mark.parametrize(
     ("rule", "own", "expected"),
     [
