@@ -33,7 +33,7 @@ from lit_attr.modules.backbones import build_backbone
 SETTINGS: dict[str, dict[str, Any]] = {
     "agi": {"classes": 4, "steps": 3, "alpha": 1e-9},
     "attexplore": {"steps": 2, "copies": 8},
-    "big": {"steps": 8, "search_steps": 8, "alpha": 1e-9},
+    "big": {"steps": 8, "search_steps": 8, "alpha": 1e-9, "bisections": 0},
     "expected_gradients": {"samples": 16},
     "fundamental": {"steps": 15},
     "guided_ig": {"steps": 15},
@@ -152,6 +152,9 @@ def measure(args: argparse.Namespace) -> list[list[str]]:
     torch.manual_seed(0)
     model = build_backbone(args.model, num_classes=args.classes, in_channels=3).to(args.device).eval()
     model.requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():  # the head of a new ViT
+            nn.init.normal_(module.weight, std=0.02)
     inputs = torch.rand(args.batch, 3, args.size, args.size, device=args.device)
     target = model(inputs).argmax(1)
     passes, rows = Passes(model, inputs), []

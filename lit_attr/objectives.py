@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lit_attr._checks import one_of
@@ -22,14 +23,25 @@ def logit(evidence: Tensor, index: Tensor) -> Tensor:
     return evidence.gather(1, index[:, None])[:, 0]
 
 
+def log_odds(evidence: Tensor, index: Tensor) -> Tensor:
+    """Log p_y / (1 - p_y), in (-inf, inf): grows with p_y; its gradient does not vanish where p_y is near 0 or 1."""
+    if evidence.shape[1] == 1:  # nothing else can be
+        return logit(evidence, index) * 0 + torch.inf
+    numbers = torch.arange(evidence.shape[1] - 1, device=evidence.device)
+    others = evidence.gather(1, numbers + (numbers >= index[:, None]))
+    # Log sum exp by `log_softmax`, which DeepLIFT has a rule for.
+    return logit(evidence, index) - (others[:, 0] - others.log_softmax(1)[:, 0])
+
+
 def logprob(evidence: Tensor, index: Tensor) -> Tensor:
     """Log softmax(z)_y, in (-inf, 0]: minus the cross entropy."""
-    return logit(evidence.log_softmax(1), index)
+    # Not of `log_softmax`: its gradient has 1 - p_y, which is rounded away where the model is sure.
+    return F.logsigmoid(log_odds(evidence, index))
 
 
 def prob(evidence: Tensor, index: Tensor) -> Tensor:
     """softmax(z)_y, in [0, 1]."""
-    return logit(evidence.softmax(1), index)
+    return logprob(evidence, index).exp()
 
 
 def margin(evidence: Tensor, index: Tensor) -> Tensor:
@@ -43,7 +55,13 @@ def sum_logprob(evidence: Tensor, index: Tensor) -> Tensor:  # noqa: ARG001 - as
     return evidence.log_softmax(1).sum(1)
 
 
-OBJECTIVES: dict[str, Objective] = {f.__name__: f for f in (logit, logprob, prob, margin, sum_logprob)}
+def certainty(evidence: Tensor, index: Tensor) -> Tensor:
+    """Minus `sum_logprob`, in (K log K, inf): least where all classes are equally likely."""
+    return -sum_logprob(evidence, index)
+
+
+_FUNCTIONS = (logit, logprob, prob, log_odds, margin, sum_logprob, certainty)
+OBJECTIVES: dict[str, Objective] = {f.__name__: f for f in _FUNCTIONS}
 
 
 def get_objective(objective: str | Objective, name: str = "objective") -> Objective:

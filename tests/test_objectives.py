@@ -19,6 +19,8 @@ CLOSED_FORMS = {
     "logprob": lambda row, y: math.log(softmax(row)[y]),
     "prob": lambda row, y: softmax(row)[y],
     "margin": lambda row, y: row[y] - max(z for k, z in enumerate(row) if k != y),
+    "log_odds": lambda row, y: math.log(softmax(row)[y] / (1 - softmax(row)[y])),
+    "certainty": lambda row, y: -sum(math.log(p) for p in softmax(row)),
     "sum_logprob": lambda row, y: sum(math.log(p) for p in softmax(row)),
 }
 
@@ -45,6 +47,21 @@ def test_logprob_keeps_a_gradient_where_the_probability_underflows():
     evidence = torch.tensor([[0.0, 200.0]], requires_grad=True)
     (found,) = torch.autograd.grad(OBJECTIVES["logprob"](evidence, torch.tensor([0])).sum(), evidence)
     assert found.tolist() == [[1.0, -1.0]]
+
+
+@pytest.mark.parametrize("name", ["logprob", "log_odds", "prob"])
+@pytest.mark.parametrize("lead", [14.0, 20.0, 40.0])
+def test_gradients_of_sure_models_are_not_lost_in_float32(name, lead):
+    def gradient(dtype):
+        evidence = torch.tensor([[lead, 0.0, -1.0]], dtype=dtype, requires_grad=True)
+        (found,) = torch.autograd.grad(OBJECTIVES[name](evidence, torch.tensor([0])).sum(), evidence)
+        return found.double()
+
+    exact = gradient(torch.float64) if lead < 30 or name == "log_odds" else None
+    found = gradient(torch.float32)
+    assert bool((found.sign() == torch.tensor([[1.0, -1.0, -1.0]])).all())
+    if exact is not None:
+        torch.testing.assert_close(found, exact, rtol=1e-5, atol=0)
 
 
 def test_get_objective():

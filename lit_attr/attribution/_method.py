@@ -3,17 +3,22 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from lit_attr._checks import batch_limit, one_of
+from lit_attr._checks import ArgumentError, batch_limit, one_of
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
+_TYPES: dict[Any, tuple[str, Any]] = {
+    bool: ("true or false", bool),
+    int: ("an integer", int),
+    float: ("a number", int | float),
+}
 SHAPE: Sequence[int] = (3, 224, 224)  # of ImageNet, for which costs are told
 CLASSES = 1000
 
@@ -66,14 +71,15 @@ class Explanation:
 class Method(ABC):
     """Base of all attribution methods.
 
-    A subclass is a dataclass (`frozen=True, eq=False`) with its settings; it writes `ABOUT`, `attribute` and `passes`
+    A subclass is a dataclass (`frozen=True, eq=False`) with its settings; it writes `ABOUT`, `attribute` and `cost`
     and overrides nothing else.
     One that checks its settings does so in `__post_init__`, after `super().__post_init__()`.
     It holds no model and no state, so that one instance serves any model, and can be hashed, compared and logged.
 
     Args:
         max_batch: the most variants in one forward pass; None chooses from the device and the size of a sample, and
-            halves it when memory runs out. The result does not depend on it.
+            halves it when memory runs out. The result does not depend on it, up to rounding, which a long walk may
+            enlarge.
         objective: the explained scalar f: a name or a function (see `lit_attr.objectives`).
         preset: "toolkit", or a name that the method lists, such as "reference" for its published code: settings that
             are left at their defaults take the preset's values.
@@ -90,13 +96,22 @@ class Method(ABC):
         batch_limit("max_batch", self.max_batch)
         get_objective(self.objective)
         one_of("preset", self.preset, ["toolkit", *self.PRESETS])
-        preset = self.PRESETS.get(self.preset, {})
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if value is setting.default and setting.name in preset:
-                object.__setattr__(self, setting.name, preset[setting.name])
-            elif isinstance(value, list):  # as configs have them; a tuple can be hashed
+            if isinstance(value, list):  # as configs have them; a tuple can be hashed
                 object.__setattr__(self, setting.name, tuple(value))
+            if setting.type in _TYPES and (setting.type is not int or setting.name == "seed"):  # others are checked
+                accepted, kinds = _TYPES[setting.type]
+                if not isinstance(value, kinds) or (isinstance(value, bool) and setting.type is not bool):
+                    raise ArgumentError(setting.name, value, accepted)
+        if self.preset != "toolkit":
+            self.resolved()  # refuses what does not go together
+
+    def resolved(self) -> Self:
+        """The settings that are used: those of the preset where they are left at their defaults."""
+        values = self.PRESETS.get(self.preset, {})
+        left = {f.name: values[f.name] for f in fields(self) if f.name in values and getattr(self, f.name) == f.default}
+        return self if self.preset == "toolkit" else replace(self, preset="toolkit", **left)
 
     def __eq__(self, other: object) -> bool:
         """Whether all settings are the same; tensors by their values, which `==` compares one by one."""
@@ -112,7 +127,7 @@ class Method(ABC):
     def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:
         """The attribution alone; see `explain`. Costs `passes()`, and one forward more where `target` is None."""
         with looking_at(model, inputs, target, self.max_batch) as view:
-            return self.attribute(view).attribution
+            return self.resolved().attribute(view).attribution
 
     def explain(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Explanation:
         """The attribution with all that is known about it.
@@ -127,7 +142,7 @@ class Method(ABC):
             ValueError: for non-finite inputs, a class out of range, or settings that do not fit the model.
         """
         with looking_at(model, inputs, target, self.max_batch) as view:
-            found = self.attribute(view)
+            found = self.resolved().attribute(view)
             error = found.completeness_error
             if found.endpoint is not None and error is None:
                 objective = get_objective(self.objective)
@@ -135,6 +150,15 @@ class Method(ABC):
                 start, end = (view.value(points, view.rows, objective, self.max_batch) for points in ends)
                 error = found.attribution.flatten(1).sum(1) - (start - end)
             return replace(found, completeness_error=error, passes=view.passes)
+
+    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+        """Passes per sample of a call with a given target; the most where a path may end early.
+
+        Args:
+            shape: of one sample, where the cost depends on it.
+            classes: that the model tells apart, where the cost depends on it.
+        """
+        return self.resolved().cost(shape, classes)
 
     @abstractmethod
     def attribute(self, view: View) -> Explanation:
@@ -144,13 +168,8 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
-        """Passes per sample of a call with a given target; the most where a path may end early.
-
-        Args:
-            shape: of one sample, where the cost depends on it.
-            classes: that the model tells apart, where the cost depends on it.
-        """
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
+        """What `passes` gives, for the settings as they stand."""
 
 
 def _same(one: object, other: object) -> bool:

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 
 from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.classes import Choice, check_choice, other_classes
 from lit_attr.attribution.path.integral import WalkRule, at_goal, check_walk_rule, integrate, walk_passes
-from lit_attr.objectives import Objective, get_objective, logprob
+from lit_attr.objectives import Objective, get_objective, log_odds
 from lit_attr.updates import BIM, Bounds, Region, Route, Walks, check_bounds, get_bounds
 
 __all__ = ["AGI"]
@@ -26,7 +26,7 @@ class AGI(Method):
     """A = - sum over classes m and steps of dx_t * grad f on the walks x_{t+1} = x_t + alpha sign grad p_m(x_t).
 
     f is the explained class's probability. The sum of A is the sum over m of f(x) - f(x_T of m). `explain` tells which
-    walks reached their class (`success`, `[B, M]`).
+    walks reached their class (`success`, `[B, M]`); one to a class that is predicted already goes all steps.
 
     Args:
         classes: number M of false classes, at most K - 1.
@@ -81,14 +81,14 @@ class AGI(Method):
             update=BIM(self.alpha),
             steps=self.steps,
             region=Region(None, get_bounds(self.bounds, view.inputs)),
-            loss=logprob,  # its gradient has the sign of that of p_m, and is not lost where p_m is tiny
+            loss=log_odds,  # its gradient has the sign of that of p_m, and is not lost where p_m is near 0 or 1
             stop=at_goal,
             from_origin=self.walk == "reset",
             max_batch=self.max_batch,
         )
         return integrate(view, view.inputs, Walks.of(goals), route, get_objective(self.objective), self.rule)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward for the choice; per class and step one forward and two backward; fewer where walks stop."""
         walks = walk_passes(min(self.classes, classes - 1), self.steps, self.rule, own_loss=True)
         return Passes(walks.forward + 1, walks.backward)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from lit_attr._checks import not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.updates import SSA, Bounds, Region, Route, Walks, check_bounds, get_bounds
@@ -99,7 +99,7 @@ class AttEXplore(Method):
             return integrate(view, view.inputs, walks, route, None, "left", surrogate="velocity")
         return integrate(view, view.inputs, walks, route, objective, self.rule)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a copy and step, and both at the walk's points (see `accumulate`)."""
         points, copies = walk_passes(1, self.steps, self.rule, own_loss=False), self.steps * self.copies
         along = 0 if self.accumulate == "surrogate" else points.backward

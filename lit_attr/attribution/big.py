@@ -15,11 +15,11 @@ from torch import Tensor
 
 from lit_attr._checks import not_negative, not_negative_int, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.integrated_gradients import IntegratedGradients
 from lit_attr.attribution.path.integral import in_blocks, left_class
 from lit_attr.attribution.path.quadrature import Rule
-from lit_attr.objectives import logprob
+from lit_attr.objectives import log_odds
 from lit_attr.updates import BIM, Bounds, Region, Route, Walks, check_bounds, get_bounds
 
 __all__ = ["BIG"]
@@ -83,7 +83,7 @@ class BIG(Method):
         start = self._bisect(view, inside, outside, found)
         return replace(self._integral(start).attribute(view), success=found)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step of the search and a node.
 
         One forward more at the end of the search, and for each bisection. Fewer where the search ends early.
@@ -97,7 +97,7 @@ class BIG(Method):
             update=BIM(self.alpha),
             steps=self.search_steps,
             region=Region(None, get_bounds(self.bounds, view.inputs)),
-            loss=logprob,
+            loss=log_odds,
             stop=left_class,
             max_batch=self.max_batch,
         )

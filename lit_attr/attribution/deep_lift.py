@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution._secant import recording, rescaling
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.objectives import get_objective, prob
@@ -98,7 +98,7 @@ class DeepLift(Method):
         _warn(type(view.model).__name__, error, change, rounding)
         return Explanation(attribution, endpoint=start, completeness_error=error, confidence=confidence.T)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """A forward pass at the baseline and one at the input, and one backward pass."""
         return Passes(2, 1)
 

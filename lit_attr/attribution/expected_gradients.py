@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError, batch_of_floats, positive_int, unit_range
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -89,7 +89,7 @@ class ExpectedGradients(Method):
         count = differs.sum(1).clamp_min(1).view(-1, *[1] * (total.dim() - 1))
         return Explanation(total / count)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a point."""
         return Passes(self.samples, self.samples)
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -42,6 +42,6 @@ class FastIG(Method):
             view.inputs * found.total, endpoint=torch.zeros_like(view.inputs), confidence=found.confidence
         )
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass."""
         return Passes(1, 1)

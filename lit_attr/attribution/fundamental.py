@@ -4,13 +4,13 @@ Paper: "Attribution-Based Explainability (ABE)", 2025, section III-B, algorithm 
 made after projection, and the trapezoid rule is the default.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lit_attr._checks import not_negative, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, left_class, walk_passes
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.updates import Bounds, Region, Route, Update, Walks, check_bounds, get_bounds, get_update
@@ -49,7 +49,7 @@ class FundamentalAttribution(Method):
 
     ABOUT: ClassVar[About] = About("gradient along the walk of any update rule", "SDIC")
 
-    update: str | Update = "bim"
+    update: str | Mapping[str, Any] | Update = "bim"
     steps: int = 10
     eps: float | None = None
     loss: str | Objective | None = None
@@ -84,7 +84,7 @@ class FundamentalAttribution(Method):
         walks = Walks.of(view.target.index[:, None], toward=-1)
         return integrate(view, view.inputs, walks, route, get_objective(self.objective), self.rule)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step (two with a `loss`), and at the end for the trapezoid.
 
         What the update rule evaluates by itself comes on top.

@@ -18,7 +18,7 @@ from lit_attr._checks import ArgumentError
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
 from lit_attr.attribution._layers import Grid, Layer, announce, searching, uncompiled, watching
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.objectives import Objective, get_objective
 
 __all__ = ["GradCAM"]
@@ -74,7 +74,7 @@ class GradCAM(Method):
         in_chunks(len(maps), view.inputs, self.max_batch, work)
         return Explanation(maps, info=info)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass (a part of one).
 
         Where no layer is named, the first chunk costs one forward more if the model overwrites the output of the layer

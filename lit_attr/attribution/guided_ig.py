@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError, fraction, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.objectives import get_objective
@@ -77,7 +77,7 @@ class GuidedIG(Method):
         found = integrate(view, start, walks, route, get_objective(self.objective), self.rule, leaves=False)
         return replace(found, endpoint=start)  # the other end: that of the walk is the input
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step, and at the input: a forward, for the trapezoid a backward too."""
         return walk_passes(1, self.steps, self.rule, own_loss=False)
 

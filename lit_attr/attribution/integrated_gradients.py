@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.attribution.path.quadrature import Rule, quadrature
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
@@ -68,7 +68,7 @@ class IntegratedGradients(Method):
         found = gather_gradients(view, on_the_line, weights, get_objective(self.objective), self.max_batch)
         return Explanation(span * found.total, endpoint=start, confidence=found.confidence)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a node."""
         nodes = len(quadrature(self.rule, self.steps)[0])
         return Passes(nodes, nodes)

@@ -19,7 +19,7 @@ from torch import Tensor
 from lit_attr._checks import not_negative, positive_int
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.updates import Bounds, check_bounds, get_bounds
 
@@ -104,7 +104,7 @@ class ISA(Method):
             kept = kept.flatten(1).scatter(1, chosen, 0).view_as(inputs)
         return Explanation(ranks.view_as(inputs))
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step of each round, of which there are at most as many as features."""
         steps = min(self.rounds, math.prod(shape)) * (self.ascent_steps + self.descent_steps)
         return Passes(steps, steps)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.classes import Choice, check_choice, other_classes
 from lit_attr.attribution.path.integral import integrate, walk_passes
-from lit_attr.objectives import Objective, get_objective, logprob
+from lit_attr.objectives import Objective, get_objective, log_odds
 from lit_attr.updates import Bounds, Region, Route, Step, Walks, check_bounds, get_bounds
 
 __all__ = ["LA"]
@@ -81,14 +81,14 @@ class LA(Method):
             update=self._move,
             steps=self.steps,
             region=Region(self._range, get_bounds(self.bounds, view.inputs)),
-            loss=logprob,
+            loss=log_odds,
             from_origin=self.walk == "reset",
             max_batch=self.max_batch,
         )
         walks = Walks.of(torch.cat([others, index[:, None]], dim=1), toward)
         return integrate(view, view.inputs, walks, route, get_objective(self.objective), "left")
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward for the choice; per walk and step one forward and two backward, and a forward at its end."""
         walks = walk_passes(min(self.classes, classes), self.steps, "left", own_loss=True)
         return Passes(walks.forward + 1, walks.backward)

@@ -10,10 +10,10 @@ from typing import ClassVar, Literal
 
 from lit_attr._checks import not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.classes import Choice, check_choice, other_classes
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
-from lit_attr.objectives import Objective, get_objective, logprob
+from lit_attr.objectives import Objective, get_objective, log_odds
 from lit_attr.updates import BIM, Bounds, Region, Route, Walks, check_bounds, get_bounds
 
 __all__ = ["LAAI"]
@@ -24,8 +24,9 @@ __all__ = ["LAAI"]
 class LAAI(Method):
     """A = sum over classes m and steps of dx_t * grad S on the walks x_{t+1} = x_t + alpha sign grad log p_m(x_t).
 
-    S(x) = sum_j log p_j(x), largest where all classes are equally likely. No label enters: `target` changes nothing but
-    `Explanation.confidence`. The sum of A is the sum over m of S(x_T of m) - S(x).
+    S(x) = sum_j log p_j(x), largest where all classes are equally likely; the objective is f = -S, the certainty. No
+    label enters: `target` changes nothing but `Explanation.confidence`. The sum of A is the sum over m of
+    f(x) - f(x_T of m).
 
     Args:
         explorations: number M of classes to walk to, at most K - 1: all but the predicted one.
@@ -55,7 +56,7 @@ class LAAI(Method):
     rule: WalkRule = "trapezoid"
     bounds: Bounds = "auto"
     seed: int = 0
-    objective: str | Objective = "sum_logprob"
+    objective: str | Objective = "certainty"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,13 +79,14 @@ class LAAI(Method):
             update=BIM(self.alpha),
             steps=self.steps,
             region=Region(None, get_bounds(self.bounds, view.inputs)),
-            loss=logprob if targeted else None,
+            loss=log_odds if targeted else None,
             max_batch=self.max_batch,
         )
         objective = get_objective(self.objective)
-        return integrate(view, view.inputs, Walks.of(goals), route, objective, self.rule, leaves=False)
+        walks = Walks.of(goals, toward=1.0 if targeted else -1.0)  # to the classes, or down the certainty
+        return integrate(view, view.inputs, walks, route, objective, self.rule)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward for the choice; per class and step one forward and two backward, and at the end of a walk."""
         if self.direction == "entropy":
             return walk_passes(1, self.steps, self.rule, own_loss=False)

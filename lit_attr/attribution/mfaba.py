@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from lit_attr._checks import not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, left_class, walk_passes
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.updates import BIM, Bounds, L2Step, Region, Route, Walks, check_bounds, get_bounds
@@ -28,7 +28,8 @@ class MFABA(Method):
 
     Args:
         steps: the most steps T.
-        alpha: step per feature, in units of the input; for `variant="sharp"` the Euclidean length of a step.
+        alpha: step per feature, in units of the input; for `variant="sharp"` the Euclidean length of a step. None is
+            2/255, or 0.1 if sharp.
         eps: the most that a feature may change; None for no limit.
         variant: "smooth" steps by the sign of the gradient, "sharp" by the gradient scaled to length `alpha`.
         early_stop: end a walk where another class is predicted.
@@ -49,7 +50,6 @@ class MFABA(Method):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "reference": {
             "steps": 50,
-            "alpha": 0.1,
             "eps": None,
             "variant": "sharp",
             "rule": "left",
@@ -58,7 +58,7 @@ class MFABA(Method):
     }
 
     steps: int = 40
-    alpha: float = 2 / 255
+    alpha: float | None = None
     eps: float | None = 80 / 255
     variant: Literal["smooth", "sharp"] = "smooth"
     early_stop: bool = True
@@ -69,17 +69,21 @@ class MFABA(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive_int("steps", self.steps)
-        not_negative("alpha", self.alpha)
+        not_negative("alpha", self._alpha)
         if self.eps is not None:
             not_negative("eps", self.eps)
         one_of("variant", self.variant, ["smooth", "sharp"])
         check_walk_rule(self.rule)
         check_bounds(self.bounds)
 
+    @property
+    def _alpha(self) -> float:
+        return (2 / 255 if self.variant == "smooth" else 0.1) if self.alpha is None else self.alpha
+
     def attribute(self, view: View) -> Explanation:
         """One walk per sample, down the objective."""
         route = Route(
-            update=BIM(self.alpha) if self.variant == "smooth" else L2Step(self.alpha),
+            update=BIM(self._alpha) if self.variant == "smooth" else L2Step(self._alpha),
             steps=self.steps,
             region=Region(self.eps, get_bounds(self.bounds, view.inputs)),
             stop=left_class if self.early_stop else None,
@@ -88,6 +92,6 @@ class MFABA(Method):
         walks = Walks.of(view.target.index[:, None], toward=-1)
         return integrate(view, view.inputs, walks, route, get_objective(self.objective), self.rule)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step, and at the end for the trapezoid; fewer where a walk stops."""
         return walk_passes(1, self.steps, self.rule, own_loss=False)

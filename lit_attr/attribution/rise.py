@@ -17,7 +17,7 @@ from torch import Tensor
 from lit_attr._checks import ArgumentError, positive_int
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.objectives import Objective, get_objective
 
@@ -32,7 +32,7 @@ class RISE(Method):
     """S = 1 / (N p) * sum_i (f_i - mean f) M_i, f_i = f(x * M_i + fill * (1 - M_i)), for each place: `[B, 1, H, W]`.
 
     M_i in [0, 1] are N random masks with mean p. S, float32, says by how much f rises where the place is kept. It asks
-    for no gradient, so the model may be any function.
+    for no gradient.
 
     Args:
         masks: number of masks N.
@@ -53,7 +53,7 @@ class RISE(Method):
         torch.Size([2, 1, 8, 8])
     """
 
-    ABOUT: ClassVar[About] = About("mean score of masked images that keep a place", "IL", "images, no gradient")
+    ABOUT: ClassVar[About] = About("rise of the score of masked images that keep a place", "IL", "images, no gradient")
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "reference": {"masks": 6000, "cells": 8, "probability": 0.1, "debias": False}
     }
@@ -107,7 +107,7 @@ class RISE(Method):
         in_chunks(len(scores), view.inputs, self.max_batch, work)
         return scores.view(self.masks, samples)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward pass a mask."""
         return Passes(self.masks, 0)
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -44,6 +44,6 @@ class Saliency(Method):
         )
         return Explanation(found.total if self.signed else found.total.abs(), confidence=found.confidence)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass."""
         return Passes(1, 1)

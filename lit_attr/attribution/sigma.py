@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lit_attr._checks import fraction, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import in_blocks
 from lit_attr.objectives import get_objective, prob
 from lit_attr.updates import SPSA, Bounds, Pattern, Region, Route, Walks, check_bounds, get_bounds
@@ -134,7 +134,7 @@ class SIGMA(Method):
             },
         )
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """Per walk and step three forward passes and one backward, and one more of both where it begins."""
         return Passes(self.paths * (3 * self.steps + 1), self.paths * (self.steps + 1))
 
@@ -150,6 +150,7 @@ class SIGMA(Method):
             region=Region(None, None if self.rescale else bounds),
             loss=_doubt,
             stop=lambda evidence, walks: _confidence(evidence, walks.goal) <= self.epsilon,
+            starts_anyway=False,
             guided=False,
             look=look,
             seed=self.seed,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lit_attr._checks import not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
-from lit_attr.attribution._method import CLASSES, METHODS, SHAPE, About, Explanation, Method
+from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
 from lit_attr.objectives import get_objective
 
@@ -70,7 +70,7 @@ class SmoothGrad(Method):
             moments = (square - mean**2).clamp_min(0).to(view.dtype)
         return Explanation(moments)
 
-    def passes(self, shape: Sequence[int] = SHAPE, classes: int = CLASSES) -> Passes:
+    def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a copy."""
         return Passes(self.samples, self.samples)
 

@@ -38,7 +38,8 @@ def get_bounds(bounds: Bounds, inputs: Tensor) -> tuple[float, float] | None:
         unit_range("inputs", inputs, "put the normalisation into the model, or give `bounds`")
         return 0.0, 1.0
     low, high = float(bounds[0]), float(bounds[1])
-    if inputs.numel() and not bool(((inputs >= low) & (inputs <= high)).all()):
+    slack = 1e-4 * (high - low)
+    if inputs.numel() and not bool(((inputs >= low - slack) & (inputs <= high + slack)).all()):
         raise ArgumentError("inputs", f"values outside [{low}, {high}]", "inside `bounds`")
     return low, high
 

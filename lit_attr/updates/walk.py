@@ -58,8 +58,9 @@ class Route:
         region: where they may go.
         loss: what a walk climbs (or descends, see `Walks.toward`), as a function of evidence and goal; None is the
             objective of the path integral, whose gradient then serves both.
-        stop: from evidence `[n, K]` and walks to those that have arrived, bool `[n]`; None goes all steps. A walk that
-            is to leave its goal but is not there when it begins goes all steps too.
+        stop: from evidence `[n, K]` and walks to those that have arrived, bool `[n]`; None goes all steps.
+        starts_anyway: a walk that has arrived when it begins (to a class that is predicted already) goes all steps;
+            else it has none.
         from_origin: every step starts from the origin again, x_{t+1} = project(x_0 + move).
         guided: the rule looks at `Step.ascent`; else that is zero, and costs no backward pass.
         look: the point at which the model is asked, as a function of the walk's point.
@@ -72,6 +73,7 @@ class Route:
     region: Region = field(default_factory=Region)
     loss: Objective | None = None
     stop: Callable[[Tensor, Walks], Tensor] | None = None
+    starts_anyway: bool = True
     from_origin: bool = False
     guided: bool = True
     look: Callable[[Tensor], Tensor] = lambda points: points
@@ -136,8 +138,8 @@ def walk(
         )
         stopped = route.stop(evidence, walks) if route.stop else torch.zeros_like(places, dtype=torch.bool)
         if number == 0:
-            homeless = stopped & (walks.toward < 0)
-        stopped &= ~homeless
+            settled = stopped & route.starts_anyway
+        stopped = stopped & ~settled
         ended = stopped | last
         going = (~ended).nonzero()[:, 0]
         leaving = torch.zeros_like(points)
@@ -158,18 +160,19 @@ def walk(
                 together=route.max_batch or default_chunk(view.inputs),
                 memory=memory,
             )
+            base = began if route.from_origin else here.clone()  # a rule may write into its points
             move = route.update(step)
-            if move.shape != here.shape:
-                raise ArgumentError("update", f"moves of shape {tuple(move.shape)}", f"moves {tuple(here.shape)}")
-            base = began if route.from_origin else here
-            target = route.region.project(base + move, began)
+            if not isinstance(move, Tensor) or move.shape != here.shape:
+                got = f"moves of shape {tuple(move.shape)}" if isinstance(move, Tensor) else repr(move)
+                raise ArgumentError("update", got, f"a rule that returns moves {tuple(here.shape)}")
+            target = route.region.project(base + move.detach(), began)
             leaving[going] = target - base
         kept = memory if len(going) else {}
         yield Turn(places, points, evidence, value, gradient, arrived, leaving, kept, ended=ended, stopped=stopped)
         if not len(going):
             return
         places, points, origin, arrived, walks = places[going], target, began, leaving[going], left
-        homeless = homeless[going]
+        settled = settled[going]
 
 
 @dataclass
@@ -244,7 +247,10 @@ class _Asked:
         if climbed is None:
             msg = "a walk without an objective needs a loss"
             raise ValueError(msg)
-        return walks.toward * climbed(evidence, walks.goal)
+        values = climbed(evidence, walks.goal)
+        if values.shape != walks.goal.shape:
+            raise ArgumentError("loss", f"shape {tuple(values.shape)}", f"one value per row, [{len(walks.goal)}]")
+        return walks.toward * values
 
 
 def _for_sets(walks: Walks, points: Tensor) -> Walks:

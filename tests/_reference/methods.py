@@ -44,7 +44,6 @@ SHARED = {"sigma"}  # changes of the probability, shared out as the gradient is:
 BY_DIFFERENCES = {"sigma"}  # between probabilities that lie closer to each other than half precision can tell
 OF_ANY_SCALE = {"isa", "sigma"}  # of the gradient only its sign and its proportions count
 ANY_CLASS = {"laai"}  # explain the certainty of the model, whatever the class
-UPHILL = {"laai"}  # the objective grows along the walk, so that its attribution is f(x') - f(x)
 
 ALL = METHODS.names()
 WALKS = [name for name in ALL if hasattr(METHODS.get(name), "bounds")]  # their moves have the signs of gradients

@@ -82,7 +82,7 @@ def test_no_more_classes_than_there_are():
 
 
 def test_published_settings():
-    found = AGI(preset="reference")
+    found = AGI(preset="reference").resolved()
     assert (found.alpha, found.walk, found.rule, found.choice) == (0.05, "reset", "left", "random")
 
 

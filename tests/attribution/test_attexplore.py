@@ -162,7 +162,7 @@ def test_the_seed_decides():
 
 
 def test_published_settings():
-    assert AttEXplore(preset="reference").accumulate == "surrogate"
+    assert AttEXplore(preset="reference").resolved().accumulate == "surrogate"
     assert AttEXplore().accumulate == "gradient"
 
 

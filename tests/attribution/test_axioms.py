@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from _reference.methods import ALL, ON_VECTORS, UPHILL, WITH_DUMMY_AXIOM, WITH_END, build
+from _reference.methods import ALL, ON_VECTORS, WITH_DUMMY_AXIOM, WITH_END, build
 from _reference.nets import Bag, Detour, cnn, linear, mlp, permuted
 from lit_attr.targets import Target
 
@@ -65,7 +65,7 @@ def test_a_linear_model_is_explained_exactly(name, vectors):
     net = linear(bias=True)
     found = build(name, objective="logit").explain(net, vectors, TARGETS)
     ends = found.endpoint.view(BATCH, -1, vectors.shape[1])
-    expected = net.weight[TARGETS].detach() * (vectors[:, None] - ends).sum(1) * sign(name)
+    expected = net.weight[TARGETS].detach() * (vectors[:, None] - ends).sum(1)
     torch.testing.assert_close(found.attribution, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(found.completeness_error, torch.zeros(BATCH, dtype=torch.float64), rtol=0, atol=1e-12)
 
@@ -77,12 +77,8 @@ def test_reported_completeness_error(name, vectors):
     ends = found.endpoint.view(BATCH, -1, vectors.shape[1])
     logits = net(torch.cat([vectors[:, None].expand_as(ends), ends])).detach()
     start, end = logits.gather(2, TARGETS.repeat(2)[:, None, None].expand(-1, ends.shape[1], 1))[..., 0].chunk(2)
-    change = sign(name) * (start - end).sum(1)
+    change = (start - end).sum(1)
     torch.testing.assert_close(found.completeness_error, found.attribution.sum(1) - change)
-
-
-def sign(name):
-    return -1 if name in UPHILL else 1
 
 
 class Region(Target):

@@ -10,7 +10,7 @@ from torch import nn
 from _reference.methods import ALL, ANY_CLASS, BY_DIFFERENCES, OF_ANY_SCALE, ON_IMAGES_ONLY, UNENDING, WALKS, build
 from _reference.nets import Counter, cnn, linear
 from lit_attr import attribution
-from lit_attr.attribution import METHODS, Explanation, IntegratedGradients, available
+from lit_attr.attribution import AGI, METHODS, Explanation, IntegratedGradients, available
 
 BATCH = 4
 ENDS_EVALUATED_LATER = {"big", "fast_ig", "ig"}  # both ends of their paths, only where `explain` asks for the error
@@ -185,6 +185,35 @@ def test_settings_are_plain_and_frozen(name):
     assert method != build(name, objective="margin")
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign to field 'max_batch'"):
         method.max_batch = 3
+
+
+def test_a_preset_survives_copies_files_and_changes():
+    """It is a name until it is used, so that nothing depends on where the settings have been."""
+    method = AGI(preset="reference")
+    used = AGI(walk="reset", rule="left", choice="random", alpha=0.05)
+    assert method.resolved() == used
+    assert pickle.loads(pickle.dumps(method)).resolved() == used
+    assert METHODS.build("agi", dataclasses.asdict(method)).resolved() == used
+    assert dataclasses.replace(method, preset="toolkit") == AGI()
+    assert dataclasses.replace(pickle.loads(pickle.dumps(AGI())), preset="reference").resolved() == used
+    with pytest.raises(ValueError, match="`rule` must be 'left' with walk='reset'"):
+        AGI(walk="reset", rule="trapezoid")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("agi", {"seed": "abc"}, "`seed` must be an integer, got abc"),
+        ("agi", {"seed": 1.5}, "`seed` must be an integer, got 1.5"),
+        ("agi", {"alpha": "2/255"}, "`alpha` must be a number, got 2/255"),
+        ("mfaba", {"early_stop": "no"}, "`early_stop` must be true or false, got no"),
+        ("rise", {"debias": 1}, "`debias` must be true or false, got 1"),
+        ("la", {"spatial_range": None}, "`spatial_range` must be a number, got None"),
+    ],
+)
+def test_kinds_of_settings_are_checked(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        METHODS.build(name, settings)
 
 
 def test_tensors_among_the_settings_are_compared_by_their_values():

@@ -104,14 +104,15 @@ def test_images_stay_in_their_range():
 
 
 def test_published_settings():
-    found = MFABA(preset="reference")
-    assert (found.steps, found.alpha, found.eps, found.variant) == (50, 0.1, None, "sharp")
+    found = MFABA(preset="reference").resolved()
+    assert (found.steps, found.eps, found.variant) == (50, None, "sharp")
     assert (found.rule, found.objective) == ("left", "prob")
-    assert MFABA(preset="reference", steps=7).steps == 7
+    assert MFABA(preset="reference", steps=7).resolved().steps == 7
+    assert MFABA(preset="reference").passes() == (51, 50)
     x, net = X[:1], linear(48)
     y = int(net(x).argmax())
     expected, _ = by_hand(net, x[0], y, steps=50, alpha=0.1, eps=None, sharp=True, left=True, of="prob")
-    torch.testing.assert_close(found(net, x, y)[0], expected)
+    torch.testing.assert_close(MFABA(preset="reference")(net, x, y)[0], expected)
 
 
 @pytest.mark.parametrize(

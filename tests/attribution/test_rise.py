@@ -191,7 +191,7 @@ def test_the_seed_decides_and_nothing_else():
 
 
 def test_the_numbers_of_the_authors_notebook():
-    method = RISE(preset="reference")
+    method = RISE(preset="reference").resolved()
     assert (method.masks, method.cells, method.probability) == (6000, 8, 0.1)
 
 

@@ -149,7 +149,9 @@ def test_rules_may_ask_elsewhere():
 
 
 def test_moves_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"`update` must be moves \(3, 6\), got moves of shape \(6,\)"):
+    with pytest.raises(
+        ValueError, match=r"`update` must be a rule that returns moves \(3, 6\), got moves of shape \(6,\)"
+    ):
         turns(mlp(), Route(lambda step: step.ascent[0], steps=1))
 
 
@@ -161,3 +163,26 @@ def test_a_walk_needs_something_to_climb():
 def test_no_walks_are_no_turns_to_speak_of():
     found, _ = turns(mlp(), Route(BIM(), steps=2), Y[:0, None], inputs=X[:0], target=Y[:0])
     assert [len(turn.places) for turn in found] == [0]
+
+
+def test_rules_that_write_into_their_points_or_keep_a_graph_do_no_harm():
+    weight = torch.ones((), dtype=torch.float64, requires_grad=True)
+
+    def rule(step):
+        move = 0.01 * weight * step.ascent.sign()
+        step.points.add_(1)
+        return move
+
+    found, _ = turns(mlp(), Route(rule, steps=2))
+    assert not any(turn.points.requires_grad for turn in found)
+    assert float((found[-1].points - X).abs().max()) <= 0.02 + 1e-9
+
+
+def test_what_is_no_move_is_refused():
+    with pytest.raises(ValueError, match=r"`update` must be a rule that returns moves .*, got None"):
+        turns(mlp(), Route(lambda step: None, steps=1))
+
+
+def test_a_loss_that_couples_samples_is_refused():
+    with pytest.raises(ValueError, match=r"`loss` must be one value per row, \[3\], got shape \(\)"):
+        turns(mlp(), Route(BIM(), steps=1, loss=lambda evidence, goal: evidence.sum()))

@@ -17,9 +17,6 @@ __all__ = ["WalkRule", "at_goal", "check_walk_rule", "in_blocks", "integrate", "
 
 WalkRule: TypeAlias = Literal["trapezoid", "left"]
 
-# Walks that are held at once, in units of what is evaluated at once: those that end early leave room for others.
-_HELD = 4
-
 
 def check_walk_rule(rule: WalkRule) -> None:
     """Refuse an unknown rule."""
@@ -86,13 +83,15 @@ def integrate(
 def in_blocks(
     view: View, start: Tensor, walks: Walks, route: Route, objective: Objective | None, *, last_gradient: bool
 ) -> Iterator[tuple[int, Turn]]:
-    """`walk` from the samples' starts `[B, ...]`, one block of walks after the other, so as to hold memory.
+    """`walk` from the samples' starts `[B, ...]`, one block of walks after the other, as many as are evaluated at once.
+
+    A walk holds some twenty tensors of the size of its points.
 
     Yields:
         The number t of each turn and the turn, its places among all the walks.
     """
     count = len(walks.rows)
-    held = _HELD * (route.max_batch or default_chunk(view.inputs))
+    held = route.max_batch or default_chunk(view.inputs)
     for first in range(0, count, held):
         block = torch.arange(first, min(first + held, count), device=start.device)
         some = walks.at(block)
