@@ -74,7 +74,7 @@ def main() -> None:
         settings[name][setting] = value
     methods = METHODS.build_all(settings)
     network = Classifier(args.model, args.classes, mean=args.mean, std=args.std, weights=args.weights)
-    network = network.to(args.device).eval()
+    network = network.to(args.device, memory_format=torch.channels_last).eval()  # twice as fast on CPUs
     metrics = {name: METRICS.build_all({key: {"steps": args.steps} for key in METRIC_NAMES}) for name in methods}
     seconds, done = dict.fromkeys(methods, 0.0), 0
     args.out.mkdir(parents=True, exist_ok=True)
