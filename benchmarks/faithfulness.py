@@ -38,7 +38,7 @@ def batches(path: Path, number: int, size: int, batch: int) -> Iterator[Tensor]:
     else:
         crop = v2.Compose([v2.Resize(size), v2.CenterCrop(size)])
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})[:number]
-        images = [crop(read_image(file)) for file in files]
+        images = [crop(read_image(file, channels=3)) / 255 for file in files]
     for start in range(0, len(images), batch):
         yield torch.stack(images[start : start + batch])
 

@@ -1,9 +1,20 @@
 """Metrics of attributions: pure per-sample functions and torchmetrics classes."""
 
-from lit_attr.metrics._base import METRICS, AttributionMetric, available
+from lit_attr.metrics._base import METRICS, AttributionMetric, Summary, available
 from lit_attr.metrics._evaluation import Evaluation
 from lit_attr.metrics.deletion import Deletion
 from lit_attr.metrics.gap import Gap
 from lit_attr.metrics.insertion import Insertion
+from lit_attr.metrics.suite import MetricSuite
 
-__all__ = ["METRICS", "AttributionMetric", "Deletion", "Evaluation", "Gap", "Insertion", "available"]
+__all__ = [
+    "METRICS",
+    "AttributionMetric",
+    "Deletion",
+    "Evaluation",
+    "Gap",
+    "Insertion",
+    "MetricSuite",
+    "Summary",
+    "available",
+]

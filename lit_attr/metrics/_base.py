@@ -3,7 +3,8 @@
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torchmetrics.utilities.prints import rank_zero_warn
 
 from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
-from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.attribution import Explanation
+from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
@@ -20,9 +22,32 @@ _WITHOUT_FLOAT64 = ("mps",)
 
 
 class Reading(NamedTuple):
-    """What a metric finds in a batch: a value per sample `[B]`, and where it has one, the curve behind it `[B, P]`."""
+    """What a metric finds in a batch.
+
+    Attributes:
+        value: one number per sample, `[B]`.
+        curve: the curve behind it, `[B, P]`, of metrics that have one.
+        defined: False for samples for which the number does not exist, bool `[B]`; None where it always does.
+    """
 
     value: Tensor
+    curve: Tensor | None = None
+    defined: Tensor | None = None
+
+
+class Summary(NamedTuple):
+    """A metric over some samples.
+
+    Attributes:
+        value: the mean, float32 scalar; NaN without samples.
+        standard_error: of the mean, scalar; NaN for fewer than two samples.
+        samples: how many it is the mean of.
+        curve: the mean curve `[P]`, of metrics that have one.
+    """
+
+    value: Tensor
+    standard_error: Tensor
+    samples: int
     curve: Tensor | None = None
 
 
@@ -33,19 +58,22 @@ class AttributionMetric(Metric):
     that the result does not depend on how samples are split into batches or over processes. The model is used, never
     stored.
 
-    A sample whose attribution or model output is NaN or infinite is skipped and counted in `invalid`; one whose
-    attribution is the same everywhere is used and counted in `constant`. With no valid sample the result is NaN.
+    A sample whose attribution or model output is NaN or infinite is skipped and counted in `invalid`; one for which the
+    number does not exist (`UNDEFINED` says when) is skipped and counted in `undefined`; one whose attribution is the
+    same everywhere is counted in `constant`. With no sample left the result is NaN.
 
     Args:
         protocol: what the number means: settings and conventions. Metrics of one class with equal protocols are the
             same metric.
-        passes: passes of the model per sample when nothing is shared.
+        passes: passes of the model per sample when nothing is shared, without those of `explanations`.
         points: length of the curve behind a value; None where there is none.
         identity: what tells apart settings that read alike in the protocol, such as two functions of one name.
+        explanations: how often the explanation method is run per sample, beyond the attribution that is given.
     """
 
     full_state_update = False
     is_differentiable = False
+    UNDEFINED: ClassVar[str] = ""
 
     value_sum: Tensor
     square_sum: Tensor
@@ -53,32 +81,69 @@ class AttributionMetric(Metric):
     count: Tensor
     constant: Tensor
     invalid: Tensor
+    undefined: Tensor
 
     def __init__(
-        self, protocol: Mapping[str, Any], passes: Passes, points: int | None = None, identity: object = None
+        self,
+        protocol: Mapping[str, Any],
+        passes: Passes,
+        points: int | None = None,
+        identity: object = None,
+        explanations: int = 0,
     ) -> None:
         super().__init__()
         self._protocol = dict(protocol)
-        self._passes = passes
-        self.add_state("value_sum", torch.zeros((), dtype=torch.float64), "sum")
-        self.add_state("square_sum", torch.zeros((), dtype=torch.float64), "sum")
-        if points is not None:
-            self.add_state("curve_sum", torch.zeros(points, dtype=torch.float64), "sum")
-        for name in ("count", "constant", "invalid"):
-            self.add_state(name, torch.tensor(0), "sum")
+        self._passes, self._points, self._identity = passes, points, repr(identity)
+        self.explanations = explanations
+        self.edges: tuple[float, ...] = ()
+        self._add_states()
+
+    def _add_states(self) -> None:
+        groups = len(self.edges) + 1
+        self.add_state("value_sum", torch.zeros(groups, dtype=torch.float64), "sum")
+        self.add_state("square_sum", torch.zeros(groups, dtype=torch.float64), "sum")
+        if self._points is not None:
+            self.add_state("curve_sum", torch.zeros(groups, self._points, dtype=torch.float64), "sum")
+        for name in ("count", "constant", "invalid", "undefined"):
+            self.add_state(name, torch.zeros(groups, dtype=torch.int64), "sum")
         # MetricCollection merges, for good, metrics whose states are close after the first batch. Bytes, as two large
         # numbers that differ by little are close.
-        told = f"{type(self).__module__}.{type(self).__qualname__}{self._protocol!r}{identity!r}"
+        told = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self._identity}"
         self.add_state("_cfg", torch.tensor(list(zlib.crc32(told.encode()).to_bytes(4, "big"))), "max")
+
+    def split_by_confidence(self, *edges: float) -> Self:
+        """Keep the samples apart by the probability of the class predicted on the clean input; before any update.
+
+        The result stays that of all samples, the mixture of the groups; `summaries` tells each. Costs a forward pass,
+        shared with the metrics that need the clean output.
+
+        Args:
+            edges: ascending, in (0, 1); a sample whose confidence is an edge belongs above it.
+
+        Returns:
+            The metric itself.
+
+        Raises:
+            ValueError: for edges out of order or range, or after an update.
+        """
+        if self.update_called:
+            msg = f"{METRICS.name_of(self)} has samples already; call `split_by_confidence` before the first update"
+            raise ValueError(msg)
+        if any(not 0 < edge < 1 for edge in edges) or any(a >= b for a, b in pairwise(edges)):
+            raise ArgumentError("edges", edges, "ascending numbers between 0 and 1")
+        self.edges = edges
+        self._add_states()
+        return self
 
     @abstractmethod
     def measure(self, explained: Explained) -> Reading:
-        """The value of each sample, and the curve behind it; pure."""
+        """The value of each sample, the curve behind it, and where there is one; pure."""
 
     @property
     def protocol(self) -> dict[str, Any]:
         """What was computed, as plain data."""
-        return {"metric": METRICS.name_of(self), **self._protocol}
+        split = {"confidence_edges": list(self.edges)} if self.edges else {}
+        return {"metric": METRICS.name_of(self), **self._protocol, **split}
 
     @property
     def passes(self) -> Passes:
@@ -86,24 +151,27 @@ class AttributionMetric(Metric):
         return self._passes
 
     def per_sample(self, explained: Explained) -> Tensor:
-        """The value of each sample, `[B]`; NaN where the attribution is not finite."""
+        """The value of each sample, `[B]`; NaN where there is none or the attribution is not finite."""
         return self.read(explained).value
 
     def read(self, explained: Explained) -> Reading:
-        """What was measured of each sample, value and curve; NaN where the attribution is not finite."""
-        value, curve = self.measure(explained)
+        """What was measured of each sample, value and curve; NaN where undefined or the attribution is not finite."""
+        value, curve, defined = self.measure(explained)
+        known = explained.finite if defined is None else explained.finite & defined
         if curve is not None:
-            curve = curve.where(explained.finite[:, None], torch.nan)
-        return Reading(value.where(explained.finite, torch.nan), curve)
+            curve = curve.where(known[:, None], torch.nan)
+        return Reading(value.where(known, torch.nan), curve, defined)
 
     def update(
         self,
         model: nn.Module,
         inputs: Tensor,
         target: int | Tensor | Target | None,
-        attribution: Tensor,
+        attribution: Tensor | Explanation,
         evaluation: Evaluation | None = None,
         valid: Tensor | None = None,
+        method: Explain | None = None,
+        masks: Tensor | None = None,
     ) -> None:
         """Add a batch; an empty one adds nothing.
 
@@ -111,49 +179,88 @@ class AttributionMetric(Metric):
             model: the explained model; see `Evaluation`.
             inputs: the samples `[B, ...]`.
             target: the explained class; None for the predicted one.
-            attribution: of the inputs, with or without the channel axis.
+            attribution: of the inputs, with or without the channel axis; or the `Explanation` of a method, of which
+                some metrics use the end point.
             evaluation: of the same model, inputs and target, shared with other metrics.
             valid: bool `[B]`; False for samples that only pad the batch.
+            method: what made the attribution, for metrics that explain again: a method, or a function of model, inputs
+                and target.
+            masks: where the explained object is, bool `[B, H, W]`, for metrics of localisation.
+
+        Raises:
+            ValueError: for arguments that do not fit each other, or where a metric needs one that is not given.
         """
         if len(inputs) == 0:
             return
         if evaluation is None:
-            evaluation = Evaluation(model, inputs, target)
-        evaluation.require(model, inputs, target)
-        explained = evaluation.of(attribution)
+            evaluation = Evaluation(model, inputs, target, masks)
+        evaluation.require(model, inputs, target, masks)
+        explained = evaluation.of(attribution, method)
         asked = torch.ones_like(explained.finite) if valid is None else valid.to(inputs.device)
         if asked.shape != (len(inputs),) or asked.dtype != torch.bool:
             raise ArgumentError("valid", f"{asked.dtype} {tuple(asked.shape)}", f"a bool tensor [{len(inputs)}]")
-        value, curve = self.read(explained)
+        value, curve, defined = self.read(explained)
         used = asked & value.isfinite()
-        self.count = self.count + used.sum().to(self.count)
-        self.constant = self.constant + (used & explained.constant).sum().to(self.count)
-        self.invalid = self.invalid + (asked & ~used).sum().to(self.count)
+        missing = torch.zeros_like(used) if defined is None else asked & explained.finite & ~defined
+        group = self._groups(evaluation)
+        self._count("count", group, used)
+        self._count("constant", group, used & explained.constant)
+        self._count("undefined", group, missing)
+        self._count("invalid", group, asked & ~used & ~missing)
         value = value.where(used, 0).to(self.value_sum)
-        self.value_sum = self.value_sum + value.sum()
-        self.square_sum = self.square_sum + value.square().sum()
+        self.value_sum = self.value_sum.index_add(0, group, value)
+        self.square_sum = self.square_sum.index_add(0, group, value.square())
         if curve is not None:
-            self.curve_sum = self.curve_sum + curve.where(used[:, None], 0).to(self.curve_sum).sum(0)
+            self.curve_sum = self.curve_sum.index_add(0, group, curve.where(used[:, None], 0).to(self.curve_sum))
 
     def compute(self) -> Tensor:
         """The mean over all valid samples, float32 scalar; NaN without any."""
-        count, invalid = int(self.count), int(self.invalid)
-        if invalid or (not count and self.update_called):  # before the first update torchmetrics warns itself
+        count, invalid = int(self.count.sum()), int(self.invalid.sum())
+        name = METRICS.name_of(self)
+        if bool(self.undefined.any()):
+            rank_zero_warn(f"{name} leaves out samples without a value: {self.UNDEFINED}; see `undefined`")
+        elif invalid or (not count and self.update_called):  # before the first update torchmetrics warns itself
             found = f"{count} samples used, {invalid} skipped for NaN or infinity in attribution or model output"
-            rank_zero_warn(f"{METRICS.name_of(self)}: {found}", stacklevel=2)
-        return (self.value_sum / self.count).float()
+            rank_zero_warn(f"{name}: {found}", stacklevel=2)
+        return (self.value_sum.sum() / count).float()
 
     def curve(self) -> Tensor:
         """The mean curve `[P]`. Like `compute` it gathers from all processes: call it on each, or on none."""
         with self.sync_context(should_sync=self._to_sync):
-            return (self.curve_sum / self.count).float()
+            return (self.curve_sum.sum(0) / self.count.sum()).float()
 
     def standard_error(self) -> Tensor:
         """Standard error of the mean, scalar; NaN for fewer than two samples. Gathers as `curve` does."""
+        return self.summaries()["all"].standard_error
+
+    def summaries(self) -> dict[str, Summary]:
+        """The mean, its standard error, the count and the curve: of "all", and of each group split by confidence.
+
+        Groups are called "below_0.5", "from_0.5_below_0.7", "from_0.7". Gathers as `curve` does.
+        """
         with self.sync_context(should_sync=self._to_sync):
-            mean = self.value_sum / self.count
-            spread = (self.square_sum - self.count * mean.square()).clamp_min(0)
-            return (spread / (self.count - 1) / self.count).sqrt().float()
+            found = {"all": self._summary(slice(None))}
+            for i, label in enumerate(_labels(self.edges) if self.edges else []):
+                found[label] = self._summary(slice(i, i + 1))
+            return found
+
+    def _summary(self, groups: slice) -> Summary:
+        count, total = self.count[groups].sum(), self.value_sum[groups].sum()
+        mean = total / count
+        spread = (self.square_sum[groups].sum() - count * mean.square()).clamp_min(0)
+        curve = None if self._points is None else (self.curve_sum[groups].sum(0) / count).float()
+        return Summary(mean.float(), (spread / (count - 1) / count).sqrt().float(), int(count), curve)
+
+    def _groups(self, evaluation: Evaluation) -> Tensor:
+        """Number of the group of each sample, `[B]`."""
+        if not self.edges:
+            return torch.zeros(len(evaluation.inputs), dtype=torch.long, device=self.count.device)
+        edges = torch.tensor(self.edges, dtype=torch.float64, device=self.count.device)
+        return torch.bucketize(evaluation.confidence.to(edges), edges, right=True)
+
+    def _count(self, name: str, group: Tensor, which: Tensor) -> None:
+        before: Tensor = getattr(self, name)
+        setattr(self, name, before.index_add(0, group, which.to(before)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         if fn(torch.zeros(1)).device.type in _WITHOUT_FLOAT64:
@@ -162,6 +269,11 @@ class AttributionMetric(Metric):
                     self._defaults[name] = default.float()
                     setattr(self, name, getattr(self, name).float())
         return super()._apply(fn, exclude_state)
+
+
+def _labels(edges: Sequence[float]) -> list[str]:
+    inner = [f"from_{a:g}_below_{b:g}" for a, b in pairwise(edges)]
+    return [f"below_{edges[0]:g}", *inner, f"from_{edges[-1]:g}"]
 
 
 METRICS: Registry[AttributionMetric] = Registry("metric", AttributionMetric)  # type: ignore[type-abstract]

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import torch
 from torch import Tensor, nn
 
+from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes, View, looking_at
+from lit_attr.attribution import Explanation
 from lit_attr.metrics.ranking import position_map, rank_map
 from lit_attr.targets import ClassTarget, Target
 
 T = TypeVar("T")
+Explain: TypeAlias = Callable[[nn.Module, Tensor, Target], Tensor]
+"""A method, or any other function of model, inputs and target that gives an attribution."""
 
 
 class _Memo:
@@ -39,6 +44,10 @@ class Evaluation(_Memo):
         inputs: the samples, floating, `[B, ...]`.
         target: the explained class: an index, a long tensor `[B]`, a `Target`, or None for the class predicted on
             `inputs`. It is fixed once and holds for every perturbed input.
+        masks: where the explained object is, bool `[B, H, W]`; None where nobody knows.
+
+    Raises:
+        ValueError: for masks that do not fit the inputs.
 
     Example:
         >>> import torch
@@ -48,17 +57,30 @@ class Evaluation(_Memo):
         (torch.Size([2, 3]), 1.0)
     """
 
-    def __init__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor | Target | None = None,
+        masks: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.inputs = inputs
+        self.masks = None if masks is None else _checked(masks, inputs)
         self._given = target
+        self._masks = masks
         self._forwards = self._backwards = 0
 
     @property
     def evidence(self) -> Tensor:
         """Class evidence of the clean inputs, `[B, K]`."""
         return self.once("clean", self._clean)[0]
+
+    @property
+    def confidence(self) -> Tensor:
+        """Probability of the class predicted on the clean inputs, `[B]`."""
+        return self.evidence.softmax(1).amax(1)
 
     @property
     def target(self) -> Target:
@@ -77,17 +99,25 @@ class Evaluation(_Memo):
         with self._counted(self.target) as view:
             yield view
 
-    def of(self, attribution: Tensor) -> "Explained":
-        """This batch with an attribution `[B, ...]` of it; the same tensor always gives the same object."""
+    def of(self, attribution: Tensor | Explanation, method: Explain | None = None) -> "Explained":
+        """This batch with an attribution `[B, ...]` of it, and what made it; the same tensor gives the same object."""
         # The object keeps the tensor alive, so its id is not given to another.
-        return self.once(("attribution", id(attribution)), lambda: Explained(self, attribution))
+        key = ("attribution", id(attribution), None if method is None else id(method))
+        return self.once(key, lambda: Explained(self, attribution, method))
 
-    def require(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None) -> None:
-        """Refuse to stand for anything but these very objects."""
+    def require(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor | Target | None,
+        masks: Tensor | None = None,
+    ) -> None:
+        """Refuse to stand for anything but these very objects; masks may be left out."""
         given = self._given
         same = target is given or (isinstance(target, int) and isinstance(given, int) and target == given)
+        same &= masks is None or masks is self._masks
         if model is not self.model or inputs is not self.inputs or not same:
-            msg = "`evaluation` is of another model, batch or target than those given with it"
+            msg = "`evaluation` is of another model, batch, target or masks than those given with it"
             raise ValueError(msg)
 
     def _clean(self) -> tuple[Tensor, Target]:
@@ -106,14 +136,46 @@ class Evaluation(_Memo):
                 self._backwards += view.backwards
 
 
-class Explained(_Memo):
-    """A batch together with one attribution of it; made by `Evaluation.of`."""
+def _checked(masks: Tensor, inputs: Tensor) -> Tensor:
+    """Masks `[B, H, W]` on the device of the inputs."""
+    expected = (len(inputs), *inputs.shape[2:])
+    if masks.dtype != torch.bool or masks.shape != expected or inputs.dim() < 3:
+        got = f"{masks.dtype} {tuple(masks.shape)} for inputs {tuple(inputs.shape)}"
+        raise ArgumentError("masks", got, "bool, [B, H, W] for images [B, C, H, W]")
+    return masks.to(inputs.device)
 
-    def __init__(self, evaluation: Evaluation, attribution: Tensor) -> None:
+
+class Explained(_Memo):
+    """A batch together with one attribution of it; made by `Evaluation.of`.
+
+    Attributes:
+        explanation: all that the method found; only the attribution where that is all that was given.
+        positions: the attribution summed over channels, broadcastable to the inputs.
+    """
+
+    def __init__(
+        self, evaluation: Evaluation, attribution: Tensor | Explanation, method: Explain | None = None
+    ) -> None:
         super().__init__()
         self.evaluation = evaluation
-        self.attribution = attribution
-        self.positions = position_map(attribution, evaluation.inputs)
+        self.explanation = attribution if isinstance(attribution, Explanation) else Explanation(attribution)
+        self.attribution = self.explanation.attribution
+        self.positions = position_map(self.attribution, evaluation.inputs)
+        self._given, self._method = attribution, method  # kept alive: the evaluation knows them by their ids
+
+    @property
+    def method(self) -> Explain:
+        """What made the attribution; refused where it was not given."""
+        if self._method is None:
+            raise ArgumentError("method", None, "given for a metric that explains again: what made the attribution")
+        return self._method
+
+    @property
+    def masks(self) -> Tensor:
+        """Where the explained object is, bool `[B, H, W]`; refused where it was not given."""
+        if self.evaluation.masks is None:
+            raise ArgumentError("masks", None, "given for a metric of localisation: a bool tensor [B, H, W]")
+        return self.evaluation.masks
 
     @property
     def ranks(self) -> Tensor:

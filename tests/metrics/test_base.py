@@ -10,6 +10,7 @@ from torch import nn
 from torchmetrics import MetricCollection
 
 from lit_attr._view import Passes
+from lit_attr.attribution import Explanation
 from lit_attr.metrics import METRICS, AttributionMetric, Deletion, Evaluation, Gap, Insertion, _base, available
 from lit_attr.metrics._base import Reading
 
@@ -79,7 +80,7 @@ def test_shared_evaluation_gives_the_same_and_costs_once(cnn, counting, batch):
 def test_evaluation_of_another_batch_is_refused(cnn, batch):
     images, attribution = batch()
     model = cnn()
-    with pytest.raises(ValueError, match="`evaluation` is of another model, batch or target"):
+    with pytest.raises(ValueError, match="`evaluation` is of another model, batch, target or masks"):
         small("gap").update(model, images, 1, attribution, evaluation=Evaluation(model, images))
 
 
@@ -193,7 +194,7 @@ def test_attribution_that_is_not_finite_is_skipped_and_counted(name, bad, cnn, b
         assert float(metric.compute()) == pytest.approx(float(expected.compute()), abs=1e-7)
     torch.testing.assert_close(metric.curve(), expected.curve())
     assert (metric.count, metric.invalid) == (3, 1)
-    value, curve = metric.read(Evaluation(cnn(), images).of(attribution))
+    value, curve, _ = metric.read(Evaluation(cnn(), images).of(attribution))
     assert value.isnan().tolist() == curve.isnan().all(1).tolist() == [True, False, False, False]
 
 
@@ -306,3 +307,84 @@ def test_metric_without_a_curve(cnn, counting, batch):
     assert model.samples == 0
     with pytest.raises(AttributeError, match="curve_sum"):
         metric.curve()
+
+
+class OfBright(AttributionMetric):
+    """Has no value for dark samples."""
+
+    UNDEFINED = "the sample is dark"
+    higher_is_better = True
+
+    def __init__(self):
+        super().__init__({}, Passes(0, 0), points=2)
+
+    def measure(self, explained):
+        light = explained.evaluation.inputs.flatten(1).mean(1)
+        return Reading(light, torch.stack([light, 2 * light], dim=1), light > 0.5)
+
+
+def test_samples_without_a_value_are_counted_apart_from_broken_ones(cnn, batch):
+    images = torch.full((5, 3, 6, 6), 0.75, dtype=torch.float64)
+    images[1:3] = 0.25
+    attribution = batch(5)[1]
+    attribution[2:4, 0, 0, 0] = torch.nan
+    metric = OfBright()
+    metric.update(cnn(), images, None, attribution)
+    assert (metric.count, metric.undefined, metric.invalid) == (2, 1, 2)
+    with pytest.warns(UserWarning, match="ofbright leaves out samples without a value: the sample is dark; see"):
+        assert metric.compute() == 0.75
+    torch.testing.assert_close(metric.curve(), torch.tensor([0.75, 1.5]))
+    value = metric.per_sample(Evaluation(cnn(), images).of(attribution))
+    assert value.isnan().tolist() == [False, True, True, True, False]
+
+
+def test_groups_by_confidence(cnn, batch):
+    """Each group is what the metric finds over its samples alone, and all of them are the mixture."""
+    images, attribution = batch(12)
+    model = cnn()
+    sure = Evaluation(model, images).confidence
+    low, high = sure.sort().values[[3, 8]].tolist()  # an edge belongs to the group above it
+    metric = small("gap").split_by_confidence(low, high)
+    for part in torch.arange(12).split(5):
+        metric.update(model, images[part], None, attribution[part])
+    found = metric.summaries()
+    assert list(found) == ["all", f"below_{low:g}", f"from_{low:g}_below_{high:g}", f"from_{high:g}"]
+    groups = [sure < low, (sure >= low) & (sure < high), sure >= high]
+    assert [summary.samples for summary in found.values()] == [12, 3, 5, 4]
+    for summary, which in zip(found.values(), [torch.ones(12, dtype=torch.bool), *groups], strict=True):
+        alone = small("gap")
+        alone.update(model, images[which], None, attribution[which])
+        torch.testing.assert_close(summary.value, alone.compute())
+        torch.testing.assert_close(summary.standard_error, alone.standard_error())
+        torch.testing.assert_close(summary.curve, alone.curve())
+    assert torch.equal(metric.compute(), found["all"].value)
+    assert metric.protocol["confidence_edges"] == [low, high]
+    assert not torch.equal(metric._cfg, small("gap")._cfg)
+
+
+def test_a_group_without_samples_is_nan(cnn, batch):
+    metric = small("gap").split_by_confidence(1e-6)
+    metric.update(cnn(), batch()[0], None, batch()[1])
+    below = metric.summaries()["below_1e-06"]
+    assert (below.samples, bool(below.value.isnan()), bool(below.curve.isnan().all())) == (0, True, True)
+
+
+@pytest.mark.parametrize("edges", [(0.0,), (1.0,), (0.7, 0.5), (0.5, 0.5), (float("nan"),)])
+def test_edges_are_checked(edges):
+    with pytest.raises(ValueError, match=r"`edges` must be ascending numbers between 0 and 1, got \("):
+        small("gap").split_by_confidence(*edges)
+
+
+def test_a_split_after_an_update_is_refused(cnn, batch):
+    metric = small("gap")
+    metric.update(cnn(), batch()[0], None, batch()[1])
+    with pytest.raises(ValueError, match="gap has samples already"):
+        metric.split_by_confidence(0.5)
+
+
+def test_an_explanation_is_taken_for_its_attribution(cnn, batch):
+    images, attribution = batch()
+    one, other = small("gap"), small("gap")
+    one.update(cnn(), images, None, attribution)
+    other.update(cnn(), images, None, Explanation(attribution))
+    assert torch.equal(one.compute(), other.compute())

@@ -101,5 +101,43 @@ def test_require_accepts_only_the_same_objects(cnn, batch):
     evaluation = Evaluation(model, images, labels)
     evaluation.require(model, images, labels)
     for other in [(cnn(), images, labels), (model, images.clone(), labels), (model, images, 0), (model, images, None)]:
-        with pytest.raises(ValueError, match="`evaluation` is of another model, batch or target"):
+        with pytest.raises(ValueError, match="`evaluation` is of another model, batch, target or masks"):
             evaluation.require(*other)
+
+
+def test_masks_are_checked_and_kept(cnn, batch):
+    images, attribution = batch()
+    masks = torch.zeros(4, 6, 6, dtype=torch.bool)
+    evaluation = Evaluation(cnn(), images, masks=masks)
+    assert torch.equal(evaluation.of(attribution).masks, masks)
+    evaluation.require(evaluation.model, images, None, masks)
+    evaluation.require(evaluation.model, images, None)
+    with pytest.raises(ValueError, match="of another model, batch, target or masks"):
+        evaluation.require(evaluation.model, images, None, masks.clone())
+    for bad in (masks.long(), masks[:3], masks[:, None]):
+        with pytest.raises(ValueError, match=r"`masks` must be bool, \[B, H, W\] for images"):
+            Evaluation(cnn(), images, masks=bad)
+
+
+def test_what_is_not_given_is_asked_for_by_name(cnn, batch):
+    images, attribution = batch()
+    explained = Evaluation(cnn(), images).of(attribution)
+    with pytest.raises(ValueError, match="`method` must be given for a metric that explains again"):
+        _ = explained.method
+    with pytest.raises(ValueError, match="`masks` must be given for a metric of localisation"):
+        _ = explained.masks
+
+
+def test_the_method_belongs_to_the_attribution(cnn, batch):
+    images, attribution = batch()
+    evaluation = Evaluation(cnn(), images)
+    explained = evaluation.of(attribution, torch.sub)
+    assert explained.method is torch.sub
+    assert evaluation.of(attribution, torch.sub) is explained
+    assert evaluation.of(attribution) is not explained
+
+
+def test_confidence_is_that_of_the_prediction(cnn, batch):
+    images, _ = batch()
+    model = cnn()
+    torch.testing.assert_close(Evaluation(model, images, 1).confidence, model(images).softmax(1).amax(1).detach())

@@ -33,7 +33,7 @@ def totals(rank=None):
             metric.update(model, images[start:stop], None, attribution[start:stop])
         curve, error = metric.curve().tolist(), float(metric.standard_error())
         with metric.sync_context():
-            sums = [float(metric.value_sum), float(metric.square_sum), *metric.curve_sum.tolist()]
+            sums = [float(metric.value_sum), float(metric.square_sum), *metric.curve_sum.flatten().tolist()]
             counts = [int(metric.count), int(metric.invalid), int(metric.constant), *metric._cfg.tolist()]
         assert int(metric.count) == (10 if rank is None else (6, 4)[rank])  # its own again after the gathering
         found[name] = {"sums": sums, "counts": counts, "shown": [float(metric.compute()), error, *curve]}
