@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _INPUTS = ("image", "images", "pixel_values", "input", "inputs", "x")
 _LABELS = ("label", "labels", "target", "targets", "y")
+_MASKS = ("mask", "masks")
+_BOXES = ("box", "boxes", "bbox")
 
 
 class Samples(NamedTuple):
@@ -38,6 +40,8 @@ class Samples(NamedTuple):
     images: Tensor
     labels: Tensor
     """Class indices, `[B]`."""
+    masks: Tensor | None = None
+    """Where the labelled object is, bool `[B, H, W]`, where the batch knows."""
 
 
 def require_whole_model(trainer: L.Trainer) -> None:
@@ -113,13 +117,15 @@ def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[
         batch = module._on_before_batch_transfer(batch, dataloader_idx=0)  # as Lightning's own evaluation loop does
         batch = trainer.strategy.batch_to_device(batch, module.device, dataloader_idx=0)
         images, labels = _inputs_and_labels(batch)
+        masks = _masks(batch, images)
         finite = images.flatten(1).isfinite().all(1)
         kept = finite.nonzero().flatten().tolist()
         if len(kept) < len(index):
             lost = sorted(set(index) - {index[i] for i in kept})
             warnings.warn(f"not explained: samples {lost} of the validation set have NaN or infinity", stacklevel=2)
         if kept:
-            yield Samples([order[i] for i in kept], [index[i] for i in kept], images[finite], labels[finite])
+            masks = masks if masks is None else masks[finite]
+            yield Samples([order[i] for i in kept], [index[i] for i in kept], images[finite], labels[finite], masks)
 
 
 def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
@@ -138,6 +144,25 @@ def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
         )
         raise TypeError(msg)
     return inputs, _class_indices(labels)
+
+
+def _masks(batch: Any, images: Tensor) -> Tensor | None:
+    """Bool `[B, H, W]` of a mask or a box per sample; None where the batch has neither."""
+    if isinstance(batch, Mapping):
+        found = next((batch[key] for key in _MASKS if key in batch), None)
+        boxes = next((batch[key] for key in _BOXES if key in batch), None)
+    else:
+        found, boxes = (batch[2] if len(batch) > 2 else None), None
+    if isinstance(boxes, Tensor) and boxes.shape == (len(images), 4):
+        y, x = (torch.arange(size, device=images.device) for size in images.shape[-2:])
+        left, top, right, bottom = boxes.to(images.device)[:, :, None, None].unbind(1)
+        return (x >= left) & (x < right) & (y[:, None] >= top) & (y[:, None] < bottom)
+    if isinstance(found, Tensor) and found.shape in {
+        (len(images), *images.shape[2:]),
+        (len(images), 1, *images.shape[2:]),
+    }:
+        return found.view(len(images), *images.shape[2:]) != 0
+    return None
 
 
 def _class_indices(labels: Tensor) -> Tensor:

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_attr._run_dir import run_dir
+from lit_attr.metrics import Summary
 from lit_attr.visual import log_curves, log_images, log_table, save_png
 
 Scores = dict[tuple[str, str], float]
 """A value per (method, metric)."""
+Summaries = dict[tuple[str, str], dict[str, Summary]]
+"""Per (method, metric), what is known of all samples and of each group of them."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,30 @@ class Report:
 
     Attributes:
         records: in the order in which the samples were chosen.
-        scores: means over the samples.
-        errors: standard errors of the means.
-        curves: per metric that has one, the mean curve per method over equal fractions of the image.
+        summaries: of the metrics, over the samples.
     """
 
     records: list[Record]
-    scores: Scores
-    errors: Scores
-    curves: dict[str, dict[str, list[float]]]
+    summaries: Summaries
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The means by name: "ig/gap", and of a group "ig/gap/below_0.7"."""
+        return {
+            f"{method}/{metric}" + (f"/{group}" if group != "all" else ""): float(summary.value)
+            for (method, metric), groups in self.summaries.items()
+            for group, summary in groups.items()
+        }
+
+    @property
+    def curves(self) -> dict[str, dict[str, list[float]]]:
+        """Per metric that has one, the mean curve per method."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for (method, metric), groups in self.summaries.items():
+            curve = groups["all"].curve
+            if curve is not None:
+                found.setdefault(metric, {})[method] = curve.tolist()
+        return found
 
 
 def write_report(trainer: L.Trainer, report: Report, name: str = "explain") -> None:
@@ -87,14 +105,14 @@ def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:
     with (folder / "scores.csv").open("a", newline="") as file:
         writer = csv.writer(file)
         if file.tell() == 0:
-            writer.writerow(["epoch", "step", "method", "metric", "value", "standard_error", "samples"])
-        for (method, metric), value in report.scores.items():
-            error = report.errors[method, metric]
-            writer.writerow([epoch, step, method, metric, value, error, len(report.records)])
+            writer.writerow(["epoch", "step", "method", "metric", "group", "value", "standard_error", "samples"])
+        for (method, metric), groups in report.summaries.items():
+            for group, (value, error, samples, _) in groups.items():
+                writer.writerow([epoch, step, method, metric, group, float(value), float(error), samples])
 
 
 def _table(report: Report, epoch: int, step: int) -> tuple[list[str], list[list[str | float]]]:
-    names = list(report.scores)
+    names = list(report.summaries)
     columns = ["epoch", "step", "index", "label", "prediction", "confidence", *(f"{a}/{b}" for a, b in names)]
     rows: list[list[str | float]] = [
         [epoch, step, r.index, r.label, r.prediction, r.confidence, *(r.scores[name] for name in names)]

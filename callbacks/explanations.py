@@ -25,7 +25,7 @@ from lit_attr.callbacks._collect import (
     validation_loader,
 )
 from lit_attr.callbacks._progress import progress_line
-from lit_attr.callbacks._report import Record, Report, Scores, write_report
+from lit_attr.callbacks._report import Record, Report, write_report
 from lit_attr.metrics import METRICS, Evaluation
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.visual import Panel, draw
@@ -46,13 +46,16 @@ class ExplanationCallback(L.Callback):
 
     Args:
         methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
-        metrics: likewise.
+        metrics: likewise. Metrics of localisation take `mask` (`[B, H, W]`, non-zero on the object) or `box` (`[B, 4]`,
+            corners x, y, x, y in pixels) from a batch that is a mapping, or a mask from the third place of a tuple.
         num_samples: number of explained samples, at most all that are validated.
         every_n_epochs: explain again when this many epochs have passed, and at the last validation of `max_epochs`. In
             between the last scores are logged again, so that a monitored name always exists; a schedule or an early
             stop with patience sees these repeats, so monitor with 1.
         num_images: number of samples that are drawn.
         target: explain the "predicted" class, or the "label".
+        confidence_edges: also log each metric over the samples of which the model is less and more sure than these
+            probabilities, as `explain/<method>/<metric>/below_0.7` and `.../from_0.7`.
         seed: chooses the samples.
         name: begins the logged names and names the folder; a second callback in one Trainer needs one of its own.
 
@@ -65,7 +68,7 @@ class ExplanationCallback(L.Callback):
         ['explain/ig/insertion']
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - settings of a config
         self,
         methods: list[str] | dict[str, Any] = ["ig", "grad_cam"],  # noqa: B006 - never changed; None would hide it from --help
         metrics: list[str] | dict[str, Any] = ["insertion", "deletion", "gap"],  # noqa: B006
@@ -73,6 +76,7 @@ class ExplanationCallback(L.Callback):
         every_n_epochs: int = 1,
         num_images: int = 4,
         target: Literal["predicted", "label"] = "predicted",
+        confidence_edges: list[float] = [],  # noqa: B006
         seed: int = 0,
         name: str = "explain",
     ) -> None:
@@ -87,6 +91,8 @@ class ExplanationCallback(L.Callback):
         self.metrics: dict[str, dict[str, AttributionMetric]] = {
             method: METRICS.build_all(metrics) for method in self.methods
         }
+        for metric in (metric for named in self.metrics.values() for metric in named.values()):
+            metric.split_by_confidence(*confidence_edges)
         self.num_samples, self.num_images, self.name = num_samples, num_images, name
         self.every_n_epochs, self.target, self.seed = every_n_epochs, target, seed
         self._last: dict[str, float] = {}
@@ -99,7 +105,12 @@ class ExplanationCallback(L.Callback):
 
     def names(self) -> list[str]:
         """The names that are logged."""
-        return [f"{self.name}/{method}/{metric}" for method in self.methods for metric in self.metrics[method]]
+        return [
+            f"{self.name}/{method}/{label}" + (f"/{group}" if group != "all" else "")
+            for method, metrics in self.metrics.items()
+            for label, metric in metrics.items()
+            for group in metric.groups
+        ]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a strategy that splits the model, and a Trainer with another callback of this name."""
@@ -129,7 +140,7 @@ class ExplanationCallback(L.Callback):
             if self._due(trainer) or not self._last:
                 records = self._explain(trainer, pl_module, self.num_samples)
                 report = self._summary(records)
-                self._last = {f"{self.name}/{method}/{metric}": v for (method, metric), v in report.scores.items()}
+                self._last = {f"{self.name}/{label}": value for label, value in report.scores.items()}
                 self._epoch = trainer.current_epoch
                 write_report(trainer, report, self.name)
         # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
@@ -159,15 +170,16 @@ class ExplanationCallback(L.Callback):
 
     def _explain_batch(self, trainer: L.Trainer, module: L.LightningModule, samples: Samples) -> list[Record]:
         target = samples.labels if self.target == "label" else None
-        evaluation = Evaluation(module, samples.images, target)
+        evaluation = Evaluation(module, samples.images, target, samples.masks)
         confidence, prediction = evaluation.evidence.softmax(1).max(1)
         maps: dict[str, Tensor] = {}
         found: dict[tuple[str, str], Reading] = {}
         for name, method in self.methods.items():
-            maps[name] = method(module, samples.images, evaluation.target)
+            explanation = method.explain(module, samples.images, evaluation.target)
+            maps[name] = explanation.attribution
             for label, metric in self.metrics[name].items():
-                metric.update(module, samples.images, target, maps[name], evaluation=evaluation)
-                found[name, label] = metric.read(evaluation.of(maps[name]))
+                metric.update(module, samples.images, target, explanation, evaluation, method=method)
+                found[name, label] = metric.read(evaluation.of(explanation, method))
         named, records = class_name(trainer), []
         # To the host once for the batch, not value by value.
         labels, predicted, sure = samples.labels.cpu(), prediction.tolist(), confidence.tolist()
@@ -189,16 +201,12 @@ class ExplanationCallback(L.Callback):
 
     def _summary(self, records: list[Record]) -> Report:
         """The records of all ranks and the metrics over all of them; every rank must call it."""
-        scores: Scores = {}
-        errors: Scores = {}
-        curves: dict[str, dict[str, list[float]]] = {}
-        for method, metrics in self.metrics.items():
-            for label, metric in metrics.items():
-                scores[method, label] = float(metric.compute())
-                errors[method, label] = float(metric.standard_error())
-                if hasattr(metric, "curve_sum"):
-                    curves.setdefault(label, {})[method] = metric.curve().tolist()
-        return Report(sorted(gather(records), key=lambda record: record.order), scores, errors, curves)
+        summaries = {
+            (method, label): metric.summaries()
+            for method, metrics in self.metrics.items()
+            for label, metric in metrics.items()
+        }
+        return Report(sorted(gather(records), key=lambda record: record.order), summaries)
 
 
 def _row(maps: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:

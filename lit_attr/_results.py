@@ -58,9 +58,9 @@ def _print(values: dict[str, float], title: str, folder: Path | None, best: str)
 
 
 def _explanations(scores: dict[str, float]) -> Table:
-    """Methods by metrics."""
+    """Methods by metrics; a metric of some samples only ("gap/below_0.7") has a column of its own."""
     table = Table(title="Explanations")
-    metrics = list(dict.fromkeys(name.split("/")[2] for name in scores))
+    metrics = list(dict.fromkeys(name.split("/", 2)[2] for name in scores))
     methods = list(dict.fromkeys(name.split("/")[1] for name in scores))
     table.add_column("method")
     for metric in metrics:

@@ -146,6 +146,14 @@ class AttributionMetric(Metric):
         return {"metric": METRICS.name_of(self), **self._protocol, **split}
 
     @property
+    def groups(self) -> list[str]:
+        """What `summaries` tells of: "all", then the groups by confidence, such as "below_0.7" and "from_0.7"."""
+        if not self.edges:
+            return ["all"]
+        inner = [f"from_{a:g}_below_{b:g}" for a, b in pairwise(self.edges)]
+        return ["all", f"below_{self.edges[0]:g}", *inner, f"from_{self.edges[-1]:g}"]
+
+    @property
     def passes(self) -> Passes:
         """Passes of the model per sample when nothing is shared; fewer for samples with fewer positions than steps."""
         return self._passes
@@ -236,13 +244,11 @@ class AttributionMetric(Metric):
     def summaries(self) -> dict[str, Summary]:
         """The mean, its standard error, the count and the curve: of "all", and of each group split by confidence.
 
-        Groups are called "below_0.5", "from_0.5_below_0.7", "from_0.7". Gathers as `curve` does.
+        Gathers as `curve` does.
         """
         with self.sync_context(should_sync=self._to_sync):
-            found = {"all": self._summary(slice(None))}
-            for i, label in enumerate(_labels(self.edges) if self.edges else []):
-                found[label] = self._summary(slice(i, i + 1))
-            return found
+            every = [slice(None), *(slice(i, i + 1) for i in range(len(self.groups) - 1))]
+            return {label: self._summary(part) for label, part in zip(self.groups, every, strict=True)}
 
     def _summary(self, groups: slice) -> Summary:
         count, total = self.count[groups].sum(), self.value_sum[groups].sum()
@@ -269,11 +275,6 @@ class AttributionMetric(Metric):
                     self._defaults[name] = default.float()
                     setattr(self, name, getattr(self, name).float())
         return super()._apply(fn, exclude_state)
-
-
-def _labels(edges: Sequence[float]) -> list[str]:
-    inner = [f"from_{a:g}_below_{b:g}" for a, b in pairwise(edges)]
-    return [f"below_{edges[0]:g}", *inner, f"from_{edges[-1]:g}"]
 
 
 METRICS: Registry[AttributionMetric] = Registry("metric", AttributionMetric)  # type: ignore[type-abstract]

@@ -38,7 +38,7 @@ def test_ranks_share_the_chosen_samples(tmp_path, ranks):
         )
         for samples in own_samples(one, module, chosen, size=2):
             assert len(samples.order) <= 2
-            for place, number, image, label in zip(*samples, strict=True):
+            for place, number, image, label in zip(*samples[:4], strict=True):
                 assert place not in seen
                 seen[place] = number
                 assert torch.equal(image, Stripes(9)[number][0])
@@ -94,6 +94,28 @@ def test_batches_without_inputs_and_labels_are_refused(tmp_path, batch, got):
 def test_batches_as_mappings(tmp_path, keys):
     samples = collected(tmp_path, dict(zip(keys, (torch.rand(2, 1, 4, 4), torch.tensor([2, 0])), strict=True)))
     assert samples.labels.tolist() == [2, 0]
+
+
+MASK = torch.tensor([[[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 1, 1, 0]]]).repeat(2, 1, 1)
+BOX = torch.tensor([[1.0, 1.0, 3.0, 4.0], [1.0, 0.5, 3.0, 4.0]])
+
+
+@pytest.mark.parametrize("mask", [MASK, MASK.bool(), MASK[:, None] * 255], ids=["numbers", "bool", "with channel"])
+def test_masks_of_the_object(tmp_path, mask):
+    images, labels = torch.rand(2, 1, 4, 4), torch.tensor([2, 0])
+    for batch in ({"image": images, "label": labels, "mask": mask}, (images, labels, mask)):
+        assert torch.equal(collected(tmp_path, batch).masks, MASK.bool())
+
+
+def test_boxes_become_masks(tmp_path):
+    batch = {"image": torch.rand(2, 1, 4, 4), "label": torch.tensor([2, 0]), "box": BOX}
+    assert torch.equal(collected(tmp_path, batch).masks, MASK.bool())
+
+
+def test_other_third_parts_of_a_batch_are_no_masks(tmp_path):
+    images, labels = torch.rand(2, 1, 4, 4), torch.tensor([2, 0])
+    for batch in ((images, labels), (images, labels, torch.arange(2)), (images, labels, "a")):
+        assert collected(tmp_path, batch).masks is None
 
 
 ONE_HOT = torch.tensor([[0, 0, 1], [1, 0, 0]])

@@ -439,3 +439,23 @@ def test_strategies_that_split_the_model_are_refused():
     runner = SimpleNamespace(strategy=FSDPStrategy(), callbacks=[])
     with pytest.raises(ValueError, match=r"`trainer.strategy` must be a strategy that keeps the whole model .*FSDP"):
         explain().setup(runner, Foreign(), "fit")
+
+
+def test_scores_of_groups_by_confidence(tmp_path):
+    """Logged beside those of all, which are their mixture."""
+    few = {"methods": {"ig": {"steps": 4}}, "metrics": {"gap": {"steps": 4}}}
+    callback, module = explain(**few, num_samples=6, confidence_edges=[0.55]), Foreign()
+    run = trainer(tmp_path, callback)
+    run.validate(module, loaders()[1], verbose=False)
+    found = {row["group"]: row for row in table(next(tmp_path.rglob("scores.csv")))}
+    assert list(found) == ["all", "below_0.55", "from_0.55"]
+    parts = [(float(row["value"]), int(row["samples"])) for row in found.values()]
+    (value, samples), *groups = parts
+    assert samples == 6 == sum(count for _, count in groups)
+    assert value == pytest.approx(sum(v * n for v, n in groups if n) / 6, abs=1e-6)
+    logged = {name: float(v) for name, v in run.callback_metrics.items() if name.startswith("explain/")}
+    assert (
+        set(logged)
+        == set(callback.names())
+        == {"explain/ig/gap", "explain/ig/gap/below_0.55", "explain/ig/gap/from_0.55"}
+    )

@@ -4,9 +4,11 @@ import csv
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 from PIL import Image
 
 from lit_attr.callbacks._report import Record, Report, write_report
+from lit_attr.metrics import Summary
 
 SCORES = {("ig", "insertion"): 0.5, ("ig", "gap"): 0.25}
 
@@ -23,8 +25,10 @@ def runner(folder, **settings):
 
 def report():
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    curves = {"insertion": {"ig": [0.0, 0.5, 1.0]}}
-    return Report([record(0, picture), record(1)], SCORES, dict.fromkeys(SCORES, 0.1), curves)
+    value, error = torch.tensor(0.5), torch.tensor(0.125)
+    insertion = {"all": Summary(value, error, 2, torch.tensor([0.0, 0.5, 1.0]))}
+    gap = {"all": Summary(value, error, 2), "below_0.7": Summary(value / 2, error, 1)}
+    return Report([record(0, picture), record(1)], {("ig", "insertion"): insertion, ("ig", "gap"): gap})
 
 
 def read(path):
@@ -49,9 +53,15 @@ def test_scores_of_later_rounds_are_appended_below_one_head(tmp_path):
     write_report(runner(tmp_path), report())
     write_report(runner(tmp_path, current_epoch=3, global_step=40), report())
     head, *rows = read(tmp_path / "explain/scores.csv")
-    assert head == ["epoch", "step", "method", "metric", "value", "standard_error", "samples"]
-    assert [row[0] for row in rows] == ["2", "2", "3", "3"]
-    assert rows[0] == ["2", "30", "ig", "insertion", "0.5", "0.1", "2"]
+    assert head == ["epoch", "step", "method", "metric", "group", "value", "standard_error", "samples"]
+    assert [row[0] for row in rows] == ["2"] * 3 + ["3"] * 3
+    assert rows[0] == ["2", "30", "ig", "insertion", "all", "0.5", "0.125", "2"]
+    assert rows[2] == ["2", "30", "ig", "gap", "below_0.7", "0.25", "0.125", "1"]
+
+
+def test_names_and_curves_that_are_logged():
+    assert report().scores == {"ig/insertion": 0.5, "ig/gap": 0.5, "ig/gap/below_0.7": 0.25}
+    assert report().curves == {"insertion": {"ig": [0.0, 0.5, 1.0]}}
 
 
 def test_other_ranks_and_dry_runs_write_nothing(tmp_path):
