@@ -17,7 +17,7 @@ LAYERS = [
     {"updates"},
     {"attribution", "attacks"},
     {"metrics"},
-    {"modules", "datamodules"},
+    {"modules", "datamodules", "ground_truth"},
     {"callbacks"},
     {"_cli_errors", "_results", "_save_config"},  # parts of the command line
     {"cli"},
