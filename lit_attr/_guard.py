@@ -1,8 +1,9 @@
 """No trace: whatever explains or evaluates a model runs inside these contexts and leaves nothing behind."""
 
 import random
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -19,6 +20,18 @@ def private_rng(*devices: torch.device) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def as_written() -> AbstractContextManager[object]:
+    """Run compiled parts of models as they were written.
+
+    Fused kernels cannot be watched, do not call hooks that were added later, and keep no graph for a second backward
+    pass.
+    """
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled; it cannot be seen on the model in all cases
+        return nullcontext()
+    eager: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return eager
 
 
 @contextmanager

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from lit_attr._guard import as_written
 from lit_attr.registry import did_you_mean
 
 _TOLERANCE = 0.25  # of the proportions: unpadded convolutions are a little off
@@ -233,13 +234,10 @@ def uncompiled(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def _hooked(hooks: dict[nn.Module, Any]) -> Iterator[None]:
-    """Add forward hooks, and run compiled parts eagerly: they do not call hooks that were added after compilation."""
+    """Add forward hooks."""
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
-        if "torch._dynamo" in sys.modules:  # else nothing is compiled; it cannot be seen on the model in all cases
-            with torch.compiler.set_stance("force_eager"):
-                yield
-        else:
+        with as_written():
             yield
     finally:
         for handle in handles:
