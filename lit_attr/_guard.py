@@ -43,7 +43,7 @@ def no_trace(model: nn.Module) -> Iterator[None]:
     train/eval flag back, each parameter its `requires_grad`, each buffer its values, the random state is as before.
     """
     modules = [(module, module.training) for module in model.modules()]
-    parameters = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    parameters = [(p, p.requires_grad) for p in model.parameters() if not p.is_inference()]  # those cannot have `.grad`
     buffers = [
         (module, name, buffer, buffer.clone(), buffer._version)
         for module, _ in modules
@@ -65,7 +65,7 @@ def no_trace(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
         with torch.inference_mode(False), torch.no_grad():
             for module, name, buffer, saved, version in buffers:
-                now = module._buffers.get(name)
+                now = module._buffers[name] if name in module._buffers else None  # noqa: SIM401 - TorchScript has no `get`
                 if now is not None and now.shape == buffer.shape:  # one of another shape is a cache that grew
                     module._buffers[name] = buffer
                 if buffer._version != version:
