@@ -22,7 +22,7 @@ __all__ = ["AttEXplore"]
 
 
 @METHODS.register("attexplore")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttEXplore(Method):
     """A = - sum_t dx_t * (grad f(x_t) + grad f(x_{t+1})) / 2 on the walk x_{t+1} = x_t - eps / T sign v_t.
 

@@ -10,7 +10,7 @@ from torch import nn
 from _reference.methods import ALL, ANY_CLASS, BY_DIFFERENCES, OF_ANY_SCALE, ON_IMAGES_ONLY, UNENDING, WALKS, build
 from _reference.nets import Counter, cnn, linear
 from lit_attr import attribution
-from lit_attr.attribution import AGI, METHODS, Explanation, IntegratedGradients, available
+from lit_attr.attribution import AGI, METHODS, Explanation, IntegratedGradients, Method, available
 
 BATCH = 4
 ENDS_EVALUATED_LATER = {"big", "fast_ig", "ig"}  # both ends of their paths, only where `explain` asks for the error
@@ -179,6 +179,7 @@ def test_objective_is_used(name, images):
 @pytest.mark.parametrize("name", ALL)
 def test_settings_are_plain_and_frozen(name):
     method = build(name)
+    assert type(method).__eq__ is Method.__eq__  # which compares tensors too
     assert method == build(name)
     assert hash(method) == hash(build(name))
     assert pickle.loads(pickle.dumps(method)) == method
