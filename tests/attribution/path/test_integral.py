@@ -23,8 +23,7 @@ def test_quadratics_are_integrated_exactly_on_any_walk():
     a = torch.randn(6, 6, dtype=torch.float64)
     net = quadratic(a + a.T, torch.randn(6, dtype=torch.float64))
     explained = found(net, Route(BIM(0.1), steps=7, region=Region(0.3)))
-    value = torch.stack([torch.zeros(3, dtype=torch.float64), net(X)[:, 0]])[Y, torch.arange(3)]
-    end = torch.stack([torch.zeros(3, dtype=torch.float64), net(explained.endpoint)[:, 0]])[Y, torch.arange(3)]
+    value, end = ((2 * Y - 1) * net(points)[:, 0] for points in (X, explained.endpoint))
     torch.testing.assert_close(explained.attribution.sum(1), value - end)
     torch.testing.assert_close(explained.completeness_error, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
