@@ -41,6 +41,8 @@ def no_trace(model: nn.Module) -> Iterator[None]:
     Inside: every submodule in eval mode, parameters frozen (so no `.grad` can be written), gradients enabled whatever
     the caller is in (`no_grad`, `inference_mode`). On leaving, also after an exception: each submodule has its own
     train/eval flag back, each parameter its `requires_grad`, each buffer its values, the random state is as before.
+
+    Of a model with recurrent layers cuDNN is off inside: it has no backward pass for them in eval mode.
     """
     modules = [(module, module.training) for module in model.modules()]
     parameters = [(p, p.requires_grad) for p in model.parameters() if not p.is_inference()]  # those cannot have `.grad`
@@ -51,7 +53,10 @@ def no_trace(model: nn.Module) -> Iterator[None]:
         if buffer is not None and not buffer.is_inference()
     ]
     devices = {parameter.device for parameter, _ in parameters} | {entry[2].device for entry in buffers}
+    cudnn = torch.backends.cudnn.enabled
     try:
+        if any(isinstance(module, nn.RNNBase) for module, _ in modules):
+            torch.backends.cudnn.enabled = False
         for module, _ in modules:
             module.training = False
         for parameter, _ in parameters:
@@ -59,6 +64,7 @@ def no_trace(model: nn.Module) -> Iterator[None]:
         with torch.inference_mode(False), torch.enable_grad(), private_rng(*devices):
             yield
     finally:
+        torch.backends.cudnn.enabled = cudnn
         for module, training in modules:
             module.training = training
         for parameter, requires_grad in parameters:

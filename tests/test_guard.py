@@ -169,6 +169,13 @@ def test_gradients_of_an_inference_tensor_after_a_copy(around):
     assert not gradient.is_inference()
 
 
+@pytest.mark.parametrize(("layer", "inside"), [(nn.LSTM, False), (nn.GRU, False), (nn.Linear, True)])
+def test_recurrent_layers_do_without_cudnn(layer, inside):
+    with no_trace(nn.Sequential(layer(3, 2))):
+        assert torch.backends.cudnn.enabled is inside
+    assert torch.backends.cudnn.enabled
+
+
 def test_it_can_be_nested():
     net = partly_frozen()
     modes = [module.training for module in net.modules()]
