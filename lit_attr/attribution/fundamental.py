@@ -13,7 +13,7 @@ from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, left_class, walk_passes
 from lit_attr.objectives import Objective, get_objective
-from lit_attr.updates import Bounds, Region, Route, Update, Walks, check_bounds, get_bounds, get_update
+from lit_attr.updates import Bounds, Region, Route, Update, UpdateRule, Walks, check_bounds, get_bounds, get_update
 
 __all__ = ["FundamentalAttribution"]
 
@@ -87,6 +87,8 @@ class FundamentalAttribution(Method):
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step (two with a `loss`), and at the end for the trapezoid.
 
-        What the update rule evaluates by itself comes on top.
+        What the update rule evaluates by itself comes on top; of a plain function that is not known.
         """
-        return walk_passes(1, self.steps, self.rule, own_loss=self.loss is not None)
+        walks = walk_passes(1, self.steps, self.rule, own_loss=self.loss is not None)
+        own = self.update.passes if isinstance(self.update, UpdateRule) else Passes(0, 0)
+        return Passes(walks.forward + self.steps * own.forward, walks.backward + self.steps * own.backward)
