@@ -66,6 +66,7 @@ class Route:
         from_origin: every step starts from the origin again, x_{t+1} = project(x_0 + move).
         guided: the rule looks at `Step.ascent`; else that is zero, and costs no backward pass.
         look: the point at which the model is asked, as a function of the walk's point.
+        substeps: into how many equal parts a path integral divides each move; the walk is the same.
         seed: of the rule's random numbers.
         max_batch: see `in_chunks`.
     """
@@ -79,6 +80,7 @@ class Route:
     from_origin: bool = False
     guided: bool = True
     look: Callable[[Tensor], Tensor] = lambda points: points
+    substeps: int = 1
     seed: int = 0
     max_batch: int | None = None
 
