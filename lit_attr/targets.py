@@ -24,6 +24,12 @@ def logits_of(output: Any) -> Tensor:
     tensor. A single output unit `z` is read as the two-class logits `(0, z)`: a softmax over one unit would be
     constantly one.
     """
+    logits = _given(output)
+    return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+
+
+def _given(output: Any) -> Tensor:
+    """The logits in a model's output, one unit as `[N, 1]`."""
     if isinstance(output, Mapping):
         found = next((output[key] for key in ("logits", "out") if key in output), None)
     elif isinstance(output, Tensor):
@@ -36,9 +42,7 @@ def logits_of(output: Any) -> Tensor:
         accepted = "a tensor of logits, a mapping or object with `logits`, a mapping with `out`, or a tuple"
         raise ArgumentError("model output", type(output).__name__, accepted)
     logits = found if found.dtype == torch.float64 else found.float()
-    if logits.dim() == 1:
-        logits = logits[:, None]
-    return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+    return logits[:, None] if logits.dim() == 1 else logits
 
 
 class Target(ABC):
@@ -67,6 +71,9 @@ class Target(ABC):
 class ClassTarget(Target):
     """A class of a classifier.
 
+    Of a model with one unit z the logits are (0, z) where the second class is explained and (-z, 0) where the first is:
+    the same probabilities, and each class has a logit that depends on the input.
+
     Args:
         index: the class of each sample, long `[B]`, or one class for all samples.
 
@@ -87,11 +94,14 @@ class ClassTarget(Target):
         self.index = tensor.long().clone()  # a copy: the given one may be an inference tensor
 
     def evidence(self, output: Any, rows: Tensor) -> Tensor:
-        """The logits as they are, `[N, K]`."""
-        logits = logits_of(output)
+        """The logits as they are, `[N, K]`; of one unit see above."""
+        given, logits = _given(output), logits_of(output)
         if logits.dim() != 2 or logits.shape[0] != rows.shape[0]:
             raise ArgumentError("model output", tuple(logits.shape), f"logits [{rows.shape[0]}, K]")
-        return logits
+        if given.shape[1] > 1:
+            return logits
+        index = self.index[rows] if self.index.dim() else self.index
+        return torch.where(index[..., None] == 0, torch.cat([-given, torch.zeros_like(given)], dim=1), logits)
 
     def to(self, device: torch.device) -> "ClassTarget":
         """The same classes on `device`."""

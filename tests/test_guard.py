@@ -93,6 +93,33 @@ def test_buffers_come_back(around):
     assert not any(buffer.is_inference() for buffer in net.buffers())
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:FutureWarning", "ignore:`torch.jit.trace_method:FutureWarning")
+def test_buffers_of_a_traced_model_come_back():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(3))
+
+        def forward(self, inputs):
+            self.count += 1
+            return inputs + self.count
+
+    net = torch.jit.trace(Counting(), torch.rand(4, 3), check_trace=False)
+    before = net.count.clone()
+    with no_trace(net):
+        net(torch.rand(4, 3))
+        assert bool((net.count == before + 1).all())
+    assert torch.equal(net.count, before)
+
+
+def test_a_model_made_in_inference_mode_is_left_as_it_is():
+    with torch.inference_mode():
+        net = nn.Linear(3, 2)
+    with no_trace(net), pytest.raises(RuntimeError, match="Inference tensors cannot be saved for backward"):
+        net(torch.rand(4, 3, requires_grad=True))
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
 def test_buffers_come_back_after_an_exception():
     net = Drifting()
     with pytest.raises(KeyError, match="stop"), no_trace(net):  # noqa: PT012 - the change must come first
@@ -140,6 +167,13 @@ def test_gradients_of_an_inference_tensor_after_a_copy(around):
         assert not torch.is_grad_enabled()
     assert bool(gradient.any())
     assert not gradient.is_inference()
+
+
+@pytest.mark.parametrize(("layer", "inside"), [(nn.LSTM, False), (nn.GRU, False), (nn.Linear, True)])
+def test_recurrent_layers_do_without_cudnn(layer, inside):
+    with no_trace(nn.Sequential(layer(3, 2))):
+        assert torch.backends.cudnn.enabled is inside
+    assert torch.backends.cudnn.enabled
 
 
 def test_it_can_be_nested():

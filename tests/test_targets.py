@@ -109,6 +109,15 @@ def test_evidence_is_the_logits():
     assert ClassTarget(0).evidence({"logits": LOGITS}, torch.tensor([0, 0])) is LOGITS
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_both_classes_of_one_unit_have_a_logit(shape):
+    output = torch.arange(4.0).reshape(shape)
+    found = ClassTarget(torch.tensor([1, 0])).evidence(output, torch.tensor([0, 0, 1, 1]))
+    assert found.tolist() == [[0, 0], [0, 1], [-2, 0], [-3, 0]]
+    torch.testing.assert_close(found.softmax(1), logits_of(output).softmax(1))
+    assert ClassTarget(0).evidence(output, torch.zeros(4, dtype=torch.long)).tolist() == [[-z, 0] for z in range(4)]
+
+
 @pytest.mark.parametrize("output", [torch.zeros(2, 3, 4, 4), torch.zeros(3, 3)])
 def test_evidence_of_another_shape_is_refused(output):
     with pytest.raises(ArgumentError, match=r"`model output` must be logits \[2, K\], got \("):

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from lit_attr._guard import as_written
 from lit_attr.registry import did_you_mean
 
 _TOLERANCE = 0.25  # of the proportions: unpadded convolutions are a little off
@@ -56,6 +57,13 @@ class Grid(NamedTuple):
         """0 in the proportions of an image, up to 1."""
         sides = self.height * width, self.width * height
         return abs(sides[0] - sides[1]) / max(*sides, 1)
+
+    def measures(self, height: int, width: int) -> bool:
+        """Whether a larger grid may be a spread copy of it: these are places of an image, or a single one.
+
+        Windows by channels, say, as a transformer lays them out, are not.
+        """
+        return self.area == 1 or self.distortion(height, width) <= _TOLERANCE
 
     def covers(self, height: int, width: int) -> bool:
         """Whether these are places of an image of this size, and more than one."""
@@ -134,7 +142,7 @@ class Search:
             return
         new = Layer(name, grid, output, output._version, output.grad_fn, isinstance(module, nn.LayerNorm))
         spread = self._is_spread(new)
-        self.area = self.area if spread else grid.area
+        self.area = grid.area if grid.measures(*self.inputs[2:]) and not spread else self.area
         new.counts = not spread and grid.covers(*self.inputs[2:]) and self._is_fit(new, module)
         if not new.counts:
             new.output = None
@@ -161,7 +169,8 @@ class Search:
         """Whether the grid grew and holds no more than smaller ones before it."""
         if new.grid.area <= self.area:
             return False
-        smaller = {layer.node for layer in self.layers if layer.grid.area < new.grid.area}
+        grids = [layer for layer in self.layers if layer.grid.measures(*self.inputs[2:])]
+        smaller = {layer.node for layer in grids if layer.grid.area < new.grid.area}
         return all(node.next_functions for node in _ancestors(new.node, smaller))  # none is the input
 
     def options(self, evidence: Tensor) -> list[Layer]:
@@ -233,13 +242,10 @@ def uncompiled(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def _hooked(hooks: dict[nn.Module, Any]) -> Iterator[None]:
-    """Add forward hooks, and run compiled parts eagerly: they do not call hooks that were added after compilation."""
+    """Add forward hooks."""
     handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
     try:
-        if "torch._dynamo" in sys.modules:  # else nothing is compiled; it cannot be seen on the model in all cases
-            with torch.compiler.set_stance("force_eager"):
-                yield
-        else:
+        with as_written():
             yield
     finally:
         for handle in handles:

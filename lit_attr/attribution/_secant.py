@@ -21,9 +21,8 @@ what goes in, h(a) and h(a') what comes out:
   the sample's own (LayerNorm), and what a model does out of autograd's sight.
 """
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -32,6 +31,8 @@ from torch._C._autograd import _get_sequence_nr
 from torch._ops import OpOverload
 from torch.autograd.graph import Node
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from lit_attr._guard import as_written
 
 Gradients: TypeAlias = tuple[Tensor | None, ...]
 Multiplier: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of the gradient behind a step, and the usual one before
@@ -160,24 +161,15 @@ def _parted(here: str, there: str) -> ValueError:
 @contextmanager
 def recording() -> Iterator[Recording]:
     """Record the forward pass inside. Its input has to require gradients: without, models take other ways."""
-    with _eager(), Recording() as seen:
+    with as_written(), Recording() as seen:
         yield seen
 
 
 @contextmanager
 def rescaling(recorded: Recording) -> Iterator[Rescaling]:
     """Compare the forward pass inside with the recorded one; `attach` then makes its gradient the multiplier."""
-    with _eager(), Rescaling(recorded) as seen:
+    with as_written(), Rescaling(recorded) as seen:
         yield seen
-
-
-@contextmanager
-def _eager() -> Iterator[None]:
-    """Run compiled parts as they were written: nobody sees what happens in a fused kernel."""
-    with ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:  # else nothing is compiled
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        yield
 
 
 def _place(func: OpOverload, args: tuple[Any, ...]) -> int | None:

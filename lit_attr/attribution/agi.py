@@ -35,6 +35,8 @@ class AGI(Method):
         choice: of the false classes: "top" the runners-up, "even" at equal distances by number, "random".
         walk: "path" goes on from where it is; "reset" begins each step at the input.
         rule: the end of a step at which the gradient is taken: "left", or the mean of both, "trapezoid".
+        substeps: into how many parts the rule divides each step; one beyond the first costs a forward and a
+            backward pass. More of them make the sum complete where steps are large.
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
         seed: of the random choice.
         preset: "reference" is the published code: reset, left rule, alpha 0.05, random classes.
@@ -57,6 +59,7 @@ class AGI(Method):
     choice: Choice = "top"
     walk: Literal["path", "reset"] = "path"
     rule: WalkRule = "trapezoid"
+    substeps: int = 1
     bounds: Bounds = "auto"
     seed: int = 0
     objective: str | Objective = "prob"
@@ -69,8 +72,11 @@ class AGI(Method):
         check_choice(self.choice)
         one_of("walk", self.walk, ["path", "reset"])
         check_walk_rule(self.rule)
+        positive_int("substeps", self.substeps)
         if self.walk == "reset" and self.rule != "left":
             raise ArgumentError("rule", self.rule, "'left' with walk='reset', whose moves do not join")
+        if self.walk == "reset" and self.substeps > 1:
+            raise ArgumentError("substeps", self.substeps, "1 with walk='reset', whose moves do not join")
         check_bounds(self.bounds)
 
     def attribute(self, view: View) -> Explanation:
@@ -84,11 +90,13 @@ class AGI(Method):
             loss=log_odds,  # its gradient has the sign of that of p_m, and is not lost where p_m is near 0 or 1
             stop=at_goal,
             from_origin=self.walk == "reset",
+            substeps=self.substeps,
             max_batch=self.max_batch,
         )
         return integrate(view, view.inputs, Walks.of(goals), route, get_objective(self.objective), self.rule)
 
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward for the choice; per class and step one forward and two backward; fewer where walks stop."""
-        walks = walk_passes(min(self.classes, classes - 1), self.steps, self.rule, own_loss=True)
+        count = min(self.classes, classes - 1)
+        walks = walk_passes(count, self.steps, self.rule, own_loss=True, substeps=self.substeps)
         return Passes(walks.forward + 1, walks.backward)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lit_attr._checks import not_negative, one_of, positive_int
+from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
@@ -22,7 +22,7 @@ __all__ = ["AttEXplore"]
 
 
 @METHODS.register("attexplore")
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttEXplore(Method):
     """A = - sum_t dx_t * (grad f(x_t) + grad f(x_{t+1})) / 2 on the walk x_{t+1} = x_t - eps / T sign v_t.
 
@@ -41,6 +41,8 @@ class AttEXplore(Method):
         accumulate: "gradient" sums that of f; "surrogate" sums v_t itself, which is cheaper by one backward pass a
             step, has no unit, is not complete, and as it is smoothed and resized gives something to unused pixels.
         rule: of "gradient", the end of a step at which it is taken: "left", or the mean of both, "trapezoid".
+        substeps: of "gradient", into how many parts the rule divides each step; one beyond the first costs a forward
+            and a backward pass. More of them make the sum complete where steps are large.
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
         seed: of the copies.
         preset: "reference" sums as the published code does.
@@ -69,6 +71,7 @@ class AttEXplore(Method):
     smoothing: int = 7
     accumulate: Literal["gradient", "surrogate"] = "gradient"
     rule: WalkRule = "trapezoid"
+    substeps: int = 1
     bounds: Bounds = "auto"
     seed: int = 0
     objective: str | Objective = "logprob"
@@ -80,6 +83,9 @@ class AttEXplore(Method):
         self._update()  # refuses what it does not accept
         one_of("accumulate", self.accumulate, ["gradient", "surrogate"])
         check_walk_rule(self.rule)
+        positive_int("substeps", self.substeps)
+        if self.accumulate == "surrogate" and self.substeps > 1:
+            raise ArgumentError("substeps", self.substeps, "1 with accumulate='surrogate', which has no gradient there")
         check_bounds(self.bounds)
 
     def attribute(self, view: View) -> Explanation:
@@ -92,6 +98,7 @@ class AttEXplore(Method):
             loss=objective if surrogate else None,
             guided=False,
             seed=self.seed,
+            substeps=self.substeps,
             max_batch=self.max_batch,
         )
         walks = Walks.of(view.target.index[:, None], toward=-1)
@@ -101,7 +108,8 @@ class AttEXplore(Method):
 
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a copy and step, and both at the walk's points (see `accumulate`)."""
-        points, copies = walk_passes(1, self.steps, self.rule, own_loss=False), self.steps * self.copies
+        copies = self.steps * self.copies
+        points = walk_passes(1, self.steps, self.rule, own_loss=False, substeps=self.substeps)
         along = 0 if self.accumulate == "surrogate" else points.backward
         return Passes(points.forward + copies, along + copies)
 

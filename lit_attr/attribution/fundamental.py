@@ -13,7 +13,7 @@ from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, left_class, walk_passes
 from lit_attr.objectives import Objective, get_objective
-from lit_attr.updates import Bounds, Region, Route, Update, Walks, check_bounds, get_bounds, get_update
+from lit_attr.updates import Bounds, Region, Route, Update, UpdateRule, Walks, check_bounds, get_bounds, get_update
 
 __all__ = ["FundamentalAttribution"]
 
@@ -33,6 +33,8 @@ class FundamentalAttribution(Method):
         loss: what the walk descends; None is the objective, whose gradient then serves both.
         early_stop: end a walk where another class is predicted.
         rule: the end of a step at which the gradient is taken: "left", or the mean of both, "trapezoid".
+        substeps: into how many parts the rule divides each step; one beyond the first costs a forward and a
+            backward pass. More of them make the sum complete where steps are large.
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
         seed: of the rule's random numbers.
 
@@ -55,6 +57,7 @@ class FundamentalAttribution(Method):
     loss: str | Objective | None = None
     early_stop: bool = False
     rule: WalkRule = "trapezoid"
+    substeps: int = 1
     bounds: Bounds = "auto"
     seed: int = 0
     objective: str | Objective = "logprob"
@@ -68,6 +71,7 @@ class FundamentalAttribution(Method):
         if self.loss is not None:
             get_objective(self.loss, "loss")
         check_walk_rule(self.rule)
+        positive_int("substeps", self.substeps)
         check_bounds(self.bounds)
 
     def attribute(self, view: View) -> Explanation:
@@ -79,6 +83,7 @@ class FundamentalAttribution(Method):
             loss=None if self.loss is None else get_objective(self.loss),
             stop=left_class if self.early_stop else None,
             seed=self.seed,
+            substeps=self.substeps,
             max_batch=self.max_batch,
         )
         walks = Walks.of(view.target.index[:, None], toward=-1)
@@ -87,6 +92,9 @@ class FundamentalAttribution(Method):
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step (two with a `loss`), and at the end for the trapezoid.
 
-        What the update rule evaluates by itself comes on top.
+        What the update rule evaluates by itself comes on top; of a plain function that is not known.
         """
-        return walk_passes(1, self.steps, self.rule, own_loss=self.loss is not None)
+        own_loss = self.loss is not None
+        walks = walk_passes(1, self.steps, self.rule, own_loss=own_loss, substeps=self.substeps)
+        own = self.update.passes if isinstance(self.update, UpdateRule) else Passes(0, 0)
+        return Passes(walks.forward + self.steps * own.forward, walks.backward + self.steps * own.backward)

@@ -2,12 +2,12 @@
 
 Paper: Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", 2017, sections 3 and 5. Deviation: the
 default quadrature is Gauss-Legendre instead of a Riemann sum; published codes use weights that do not sum to one
-(1.02 in ABE, 0.98 in Captum's trapezoid), which breaks completeness.
+(1.02 in ABE, 0.98 in Captum's trapezoid), which breaks completeness: rules "abe" and "captum".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.points import gather_gradients
-from lit_attr.attribution.path.quadrature import Rule, quadrature
+from lit_attr.attribution.path.quadrature import Published, Rule, quadrature
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.objectives import get_objective
 
@@ -34,6 +34,8 @@ class IntegratedGradients(Method):
         rule: quadrature rule (see `lit_attr.attribution.path.quadrature`).
         baseline: the start x' of the path (see `lit_attr.baselines`); zero is black for images in [0, 1]. Features
             equal to the baseline get no attribution.
+        preset: "reference" is Captum's code as the authors of MFABA, AttEXplore, LA and ISA compare with it: its
+            trapezoid of 50 points, objective "prob".
 
     Example:
         >>> model, x = torch.nn.Linear(3, 2, bias=False), torch.rand(1, 3)
@@ -45,9 +47,10 @@ class IntegratedGradients(Method):
     """
 
     ABOUT: ClassVar[About] = About("gradient along the line from a baseline", "SDICL", "gradients, a baseline")
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reference": {"rule": "captum", "objective": "prob"}}
 
     steps: int = 50
-    rule: Rule = "gauss-legendre"
+    rule: Rule | Published = "gauss-legendre"
     baseline: Baseline = 0.0
 
     def __post_init__(self) -> None:

@@ -5,9 +5,9 @@ Deviations: the neighbourhood is |x_0| / r, also for negative inputs, and a move
 projection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ class LA(Method):
         choice: of the false classes: "top" the runners-up, "even" at equal distances by number, "random".
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
         seed: of the random choice.
+        preset: "reference" is the published code: random classes.
 
     Example:
         >>> LA(classes=2, steps=3)(torch.nn.Linear(3, 4), torch.tensor([[0.5, 0.0, -1.0]])).ne(0)
@@ -49,6 +50,8 @@ class LA(Method):
     """
 
     ABOUT: ClassVar[About] = About("first-order changes around the input, on walks to other classes", "SDI")
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"reference": {"choice": "random"}}
 
     classes: int = 20
     steps: int = 20

@@ -35,6 +35,8 @@ class LAAI(Method):
         direction: "targeted" walks to M classes; "entropy" walks up S itself, one walk.
         choice: of the classes: "top" the runners-up, "even" at equal distances by number, "random".
         rule: the end of a step at which the gradient is taken: "left", or the mean of both, "trapezoid".
+        substeps: into how many parts the rule divides each step; one beyond the first costs a forward and a
+            backward pass. More of them make the sum complete where steps are large.
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
         seed: of the random choice.
 
@@ -54,6 +56,7 @@ class LAAI(Method):
     direction: Literal["targeted", "entropy"] = "targeted"
     choice: Choice = "top"
     rule: WalkRule = "trapezoid"
+    substeps: int = 1
     bounds: Bounds = "auto"
     seed: int = 0
     objective: str | Objective = "certainty"
@@ -66,6 +69,7 @@ class LAAI(Method):
         one_of("direction", self.direction, ["targeted", "entropy"])
         check_choice(self.choice)
         check_walk_rule(self.rule)
+        positive_int("substeps", self.substeps)
         check_bounds(self.bounds)
 
     def attribute(self, view: View) -> Explanation:
@@ -80,6 +84,7 @@ class LAAI(Method):
             steps=self.steps,
             region=Region(None, get_bounds(self.bounds, view.inputs)),
             loss=log_odds if targeted else None,
+            substeps=self.substeps,
             max_batch=self.max_batch,
         )
         objective = get_objective(self.objective)
@@ -89,6 +94,7 @@ class LAAI(Method):
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward for the choice; per class and step one forward and two backward, and at the end of a walk."""
         if self.direction == "entropy":
-            return walk_passes(1, self.steps, self.rule, own_loss=False)
-        walks = walk_passes(min(self.explorations, classes - 1), self.steps, self.rule, own_loss=True)
+            return walk_passes(1, self.steps, self.rule, own_loss=False, substeps=self.substeps)
+        count = min(self.explorations, classes - 1)
+        walks = walk_passes(count, self.steps, self.rule, own_loss=True, substeps=self.substeps)
         return Passes(walks.forward + 1, walks.backward)

@@ -34,6 +34,8 @@ class MFABA(Method):
         variant: "smooth" steps by the sign of the gradient, "sharp" by the gradient scaled to length `alpha`.
         early_stop: end a walk where another class is predicted.
         rule: the end of a step at which the gradient is taken: "left", or the mean of both, "trapezoid".
+        substeps: into how many parts the rule divides each step; one beyond the first costs a forward and a
+            backward pass. More of them make the sum complete where steps are large.
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
         preset: "reference" is the published code: left rule, 50 sharp steps of 0.1 without limit, objective "prob".
 
@@ -63,6 +65,7 @@ class MFABA(Method):
     variant: Literal["smooth", "sharp"] = "smooth"
     early_stop: bool = True
     rule: WalkRule = "trapezoid"
+    substeps: int = 1
     bounds: Bounds = "auto"
     objective: str | Objective = "logprob"
 
@@ -74,6 +77,7 @@ class MFABA(Method):
             not_negative("eps", self.eps)
         one_of("variant", self.variant, ["smooth", "sharp"])
         check_walk_rule(self.rule)
+        positive_int("substeps", self.substeps)
         check_bounds(self.bounds)
 
     @property
@@ -87,6 +91,7 @@ class MFABA(Method):
             steps=self.steps,
             region=Region(self.eps, get_bounds(self.bounds, view.inputs)),
             stop=left_class if self.early_stop else None,
+            substeps=self.substeps,
             max_batch=self.max_batch,
         )
         walks = Walks.of(view.target.index[:, None], toward=-1)
@@ -94,4 +99,4 @@ class MFABA(Method):
 
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """One forward and one backward pass a step, and at the end for the trapezoid; fewer where a walk stops."""
-        return walk_passes(1, self.steps, self.rule, own_loss=False)
+        return walk_passes(1, self.steps, self.rule, own_loss=False, substeps=self.substeps)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError, not_negative
+from lit_attr._view import Passes
 from lit_attr.registry import Registry
 from lit_attr.updates.step import Step, Update
 
@@ -17,6 +18,11 @@ __all__ = ["BIM", "UPDATES", "L2Step", "UpdateRule", "get_update"]
 
 class UpdateRule(ABC):
     """Base of the update rules that have a name: frozen settings, called with a `Step`."""
+
+    @property
+    def passes(self) -> Passes:
+        """What a step evaluates beside the walk's own points, per walk."""
+        return Passes(0, 0)
 
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:

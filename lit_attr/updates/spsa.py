@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError, not_negative, one_of
+from lit_attr._view import Passes
 from lit_attr.updates.rules import UPDATES, UpdateRule
 from lit_attr.updates.step import Step
 
@@ -51,6 +52,11 @@ class SPSA(UpdateRule):
         one_of("pattern", self.pattern, ["rademacher", "binary"])
         if self.alpha_max is not None and not self.alpha_max >= self.alpha:
             raise ArgumentError("alpha_max", self.alpha_max, f"None, or at least `alpha`, {self.alpha}")
+
+    @property
+    def passes(self) -> Passes:
+        """Two forward passes a step."""
+        return Passes(2, 0)
 
     def __call__(self, step: Step) -> Tensor:
         """The moves."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
+from lit_attr._view import Passes
 from lit_attr.updates._maps import between, cosines, diversify, smooth
 from lit_attr.updates.rules import UPDATES, UpdateRule
 from lit_attr.updates.step import Step
@@ -56,6 +57,11 @@ class SSA(UpdateRule):
         positive_int("smoothing", self.smoothing)
         if self.smoothing % 2 == 0:
             raise ArgumentError("smoothing", self.smoothing, "odd")
+
+    @property
+    def passes(self) -> Passes:
+        """A forward and a backward pass a copy."""
+        return Passes(self.copies, self.copies)
 
     def __call__(self, step: Step) -> Tensor:
         """The moves."""

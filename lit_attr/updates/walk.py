@@ -1,6 +1,7 @@
 """The guided walk: points that are found step by step, all walks of all samples side by side."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError
 from lit_attr._chunks import default_chunk, in_chunks
+from lit_attr._guard import as_written
 from lit_attr._view import View
 from lit_attr.objectives import Objective
 from lit_attr.updates.region import Region
@@ -64,6 +66,7 @@ class Route:
         from_origin: every step starts from the origin again, x_{t+1} = project(x_0 + move).
         guided: the rule looks at `Step.ascent`; else that is zero, and costs no backward pass.
         look: the point at which the model is asked, as a function of the walk's point.
+        substeps: into how many equal parts a path integral divides each move; the walk is the same.
         seed: of the rule's random numbers.
         max_batch: see `in_chunks`.
     """
@@ -77,6 +80,7 @@ class Route:
     from_origin: bool = False
     guided: bool = True
     look: Callable[[Tensor], Tensor] = lambda points: points
+    substeps: int = 1
     seed: int = 0
     max_batch: int | None = None
 
@@ -197,13 +201,14 @@ class _Asked:
         def work(first: int, stop: int) -> None:
             some = walks.at(torch.arange(first, stop, device=points.device))
             at = self._at(points[first:stop])
-            with torch.set_grad_enabled(gradient or ascent):
+            twice = gradients is not None and ascents is not None
+            with torch.set_grad_enabled(gradient or ascent), as_written() if twice else nullcontext():
                 evidence = view.evidence(at, some.rows)
                 value = None if self.objective is None else view.score(evidence, some.rows, self.objective)
             if value is not None:
                 values[first:stop] = value.detach()
             if value is not None and gradients is not None:
-                gradients[first:stop] = view.derive(value, at, again=ascents is not None)[0]
+                gradients[first:stop] = view.derive(value, at, again=twice)[0]
             if ascents is not None:
                 ascents[first:stop] = view.derive(self._loss(evidence, some), at)[0]
             evidences.append(evidence.detach())

@@ -94,6 +94,8 @@ def test_published_settings():
         ({"choice": "best"}, "`choice` is 'best'"),
         ({"walk": "reset"}, "`rule` must be 'left' with walk='reset'"),
         ({"walk": "line"}, "`walk` is 'line'"),
+        ({"substeps": 0}, "`substeps` must be a positive integer"),
+        ({"walk": "reset", "rule": "left", "substeps": 2}, "`substeps` must be 1 with walk='reset'"),
     ],
 )
 def test_settings_are_checked(settings, message):

@@ -175,6 +175,7 @@ def test_published_settings():
         ({"smoothing": 2}, "`smoothing` must be odd"),
         ({"accumulate": "both"}, "`accumulate` is 'both'; accepted: "),
         ({"rule": "right"}, "`rule` is 'right'"),
+        ({"accumulate": "surrogate", "substeps": 2}, "`substeps` must be 1 with accumulate='surrogate'"),
         ({"bounds": (1, 0)}, "`bounds` must be"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from _reference.methods import ALL, ON_VECTORS, WITH_DUMMY_AXIOM, WITH_END, build
+from _reference.methods import ALL, ON_VECTORS, WALKS, WITH_DUMMY_AXIOM, WITH_END, build
 from _reference.nets import Bag, Detour, cnn, linear, mlp, permuted
 from lit_attr.targets import Target
 
@@ -57,6 +57,24 @@ def test_text_as_embeddings(name):
     assert found.attribution[:, 0].any()
     if name in WITH_DUMMY_AXIOM:
         assert not found.attribution[:, 1].any()
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_DUMMY_AXIOM if name in ON_VECTORS])
+def test_what_speaks_for_the_class_gets_the_right_sign(name):
+    """Check N14: z = (a x, -a x), a positive on four features; walks lower the probability of what is explained."""
+
+    class Sure(nn.Module):
+        def forward(self, inputs):
+            z = inputs[:, :4].sum(1)
+            return torch.stack([z, -z], dim=1)
+
+    net, x = Sure(), torch.ones(1, 12, dtype=torch.float64)
+    found = build(name).explain(net, x, 0)
+    assert bool((found.attribution[:, :4] > 0).all())
+    assert not found.attribution[:, 4:].any()
+    if name in WALKS:
+        ends = found.endpoint.view(-1, 12)
+        assert bool((net(ends).softmax(1)[:, 0] < net(x).softmax(1)[:, 0]).all())
 
 
 @pytest.mark.parametrize("name", WITH_END)

@@ -175,7 +175,7 @@ def test_the_end_point_as_it_is_returned_has_another_class(dtype):
     ("settings", "message"),
     [
         ({"steps": 0}, "`steps` must be a positive integer, got 0"),
-        ({"rule": "simpson"}, "`rule` is 'simpson'; accepted: gauss-legendre, left"),
+        ({"rule": "simpson"}, "`rule` is 'simpson'; accepted: abe, captum, gauss-legendre, left"),
         ({"search_steps": 0}, "`search_steps` must be a positive integer, got 0"),
         ({"alpha": -1}, "`alpha` must be a number of at least 0, got -1"),
         ({"bisections": -1}, "`bisections` must be an integer of at least 0, got -1"),

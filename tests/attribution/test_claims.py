@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from _reference.methods import ON_VECTORS, build, claiming
-from _reference.nets import mlp
+from _reference.methods import ALL, ON_VECTORS, UNENDING, build, claiming
+from _reference.nets import Counter, mlp
 from lit_attr.attribution import METHODS
 from lit_attr.objectives import logit, prob
 
 X = torch.rand(4, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+LARGE = {"attexplore": {"eps": 0.6}, "fundamental": {"update": {"class": "bim", "alpha": 0.2}}}  # steps of 0.2
 PRECISE = {"deep_lift": 1e-10, "ig": 1e-6, "big": 1e-6}  # check N7; the others walk in large steps by default
 
 
@@ -23,6 +24,24 @@ def test_completeness_with_the_default_settings(name):
     found = METHODS.build(name).explain(net, X, net(X).argmax(1))
     size = found.attribution.abs().sum(1)
     assert float((found.completeness_error.abs() / size).max()) < PRECISE.get(name, 0.05)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if hasattr(METHODS.get(name), "substeps")])
+def test_steps_in_parts_are_complete_where_whole_ones_are_too_large(name):
+    """By gradients at points within each step, which are passes like the others."""
+    net = mlp(48, hidden=20)
+    net[0].weight.data.mul_(4)
+    y = net(X).argmax(1)
+    errors = []
+    for substeps in (1, 8):
+        counter = Counter(net)
+        method = build(name, substeps=substeps, **(UNENDING.get(name, {}) | LARGE.get(name, {"alpha": 0.2})))
+        errors.append(method.explain(counter, X, y).completeness_error.abs().mean())
+        counter.forwards = counter.backwards = 0
+        method(counter, X, y)
+        assert counter.backwards / len(X) <= method.passes((48,), 3).backward
+        assert name == "agi" or (counter.forwards / len(X), counter.backwards / len(X)) == method.passes((48,), 3)
+    assert errors[1] < errors[0] / 20
 
 
 class OneFeature(nn.Module):

@@ -1,5 +1,7 @@
 import pickle
 
+import captum.attr
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -67,6 +69,19 @@ def test_quadratic_model():
         index, _ = drawn(points, row, data)
         expected = ((row - data[index]) * (points @ Q + B)).mean(0)
         torch.testing.assert_close(mine, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_captum(x, data, monkeypatch):
+    """Its GradientShap without noise, at the points that were drawn."""
+    net = Recorder(mlp())
+    found = ExpectedGradients(samples=9, references=data)(net, x, TARGETS)
+    oracle = captum.attr.GradientShap(net.model)
+    for points, row, target, mine in zip(net.points.view(3, 9, 6), x, TARGETS, found, strict=True):
+        index, share = drawn(points, row, data)
+        monkeypatch.setattr(np.random, "choice", lambda *_, index=index: index.numpy())
+        monkeypatch.setattr(np.random, "uniform", lambda *_, share=share: share.numpy())
+        expected = oracle.attribute(row[None], data, n_samples=9, stdevs=0.0, target=int(target))
+        torch.testing.assert_close(mine, expected[0], rtol=1e-9, atol=1e-12)
 
 
 def test_completeness_in_expectation(x):

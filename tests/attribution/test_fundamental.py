@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from _reference.nets import linear, mlp
+from _reference.nets import Counter, cnn, linear, mlp
 from lit_attr.attribution import MFABA, FundamentalAttribution
-from lit_attr.updates import BIM, L2Step
+from lit_attr.updates import BIM, UPDATES, L2Step
 
 X = torch.rand(3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -38,6 +38,16 @@ def test_any_rule_is_complete_on_a_smooth_net(update):
     found = FundamentalAttribution(update=update, objective="logit").explain(net, X, 1)
     scale = (net(X)[:, 1] - net(found.endpoint)[:, 1]).detach().abs().max()
     assert float(found.completeness_error.abs().max() / scale) < 5e-3
+
+
+@pytest.mark.parametrize(
+    "update", [*UPDATES.names(), {"class": "ssa", "copies": 3}, {"class": "spsa", "alpha_max": 0.5}], ids=str
+)
+@pytest.mark.parametrize("loss", [None, "margin"])
+def test_passes_are_those_of_the_walk_and_of_the_rule(update, loss):
+    net, method = Counter(cnn()), FundamentalAttribution(update=update, steps=3, loss=loss)
+    method(net, torch.rand(2, 3, 8, 8, dtype=torch.float64), 1)
+    assert (net.forwards / 2, net.backwards / 2) == method.passes()
 
 
 def test_with_the_sign_rule_it_is_mfaba():

@@ -113,6 +113,13 @@ def test_layer_of_torchvision(name, size):
     assert found.info == {"layer": LAYERS[name, size]}
 
 
+def test_windows_laid_out_by_channels_are_no_smaller_grid():
+    """A MaxViT so thin that its windows times its channels are fewer than its places."""
+    settings = {"block_channels": [16, 32], "block_layers": [1, 1], "partition_size": 8, "num_classes": 5}
+    net = torchvision.models.MaxVit((128, 128), 16, head_dim=8, stochastic_depth_prob=0.0, **settings)
+    assert GradCAM().explain(net, torch.rand(1, 3, 128, 128), 1).info == {"layer": "blocks.1"}
+
+
 def test_a_single_place_spread_over_a_grid_is_not_taken():
     """VGG on 32 pixels; its pooling by its name gives the constant map."""
     net, x = torchvision.models.vgg11(num_classes=5), torch.rand(1, 3, 32, 32)

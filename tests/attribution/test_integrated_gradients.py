@@ -130,6 +130,23 @@ def test_captum(name):
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("name", ["resnet", "squeezenet"])
+def test_published_settings(name):
+    """Captum's own trapezoid on the probability, whose weights sum to 0.98."""
+    net, x, targets = architecture(name), torch.rand(2, 3, 32, 32, dtype=torch.float64), torch.tensor([3, 1])
+    oracle = captum.attr.IntegratedGradients(lambda inputs: net(inputs).softmax(1))
+    expected = oracle.attribute(x, 0.0, targets, n_steps=50, method="riemann_trapezoid", internal_batch_size=50)
+    found = IntegratedGradients(preset="reference")(net, x, targets)
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6  # its nodes are in float32
+
+
+@pytest.mark.parametrize(("rule", "total"), [("captum", 0.98), ("abe", 1.02)])
+def test_published_rules_are_not_complete(rule, total, x):
+    net = linear()
+    found = IntegratedGradients(rule=rule)(net, x, TARGETS)
+    torch.testing.assert_close(found, total * x * net.weight[TARGETS].detach())
+
+
 def test_pair(x):
     """PAIR's own code takes the plain mean over n points from x' to x, ends included.
 
@@ -161,7 +178,7 @@ def test_a_baseline_that_asks_for_gradients_gives_a_detached_attribution(x):
     ("settings", "message"),
     [
         ({"steps": 0}, "`steps` must be a positive integer, got 0"),
-        ({"rule": "simpson"}, "`rule` is 'simpson'; accepted: gauss-legendre, left, midpoint, right, trapezoid"),
+        ({"rule": "simpson"}, "`rule` is 'simpson'; accepted: abe, captum, gauss-legendre, left, midpoint, right"),
         ({"baseline": "blac"}, r"`baseline` is 'blac'; accepted: black, mean, white; did you mean 'black'\?"),
     ],
 )

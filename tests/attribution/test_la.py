@@ -85,6 +85,12 @@ def test_features_that_are_zero_get_nothing_but_on_an_absolute_scale():
     assert LA(steps=3, scale="absolute")(net, x, 0)[:, 4].all()
 
 
+def test_published_settings():
+    found = LA(preset="reference").resolved()
+    assert (found.classes, found.steps, found.spatial_range) == (20, 20, 20)
+    assert (found.walk, found.choice, found.objective) == ("reset", "random", "prob")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -10,7 +10,7 @@ from torch import nn
 from _reference.methods import ALL, ANY_CLASS, BY_DIFFERENCES, OF_ANY_SCALE, ON_IMAGES_ONLY, UNENDING, WALKS, build
 from _reference.nets import Counter, cnn, linear
 from lit_attr import attribution
-from lit_attr.attribution import AGI, METHODS, Explanation, IntegratedGradients, available
+from lit_attr.attribution import AGI, METHODS, Explanation, IntegratedGradients, Method, available
 
 BATCH = 4
 ENDS_EVALUATED_LATER = {"big", "fast_ig", "ig"}  # both ends of their paths, only where `explain` asks for the error
@@ -179,6 +179,7 @@ def test_objective_is_used(name, images):
 @pytest.mark.parametrize("name", ALL)
 def test_settings_are_plain_and_frozen(name):
     method = build(name)
+    assert type(method).__eq__ is Method.__eq__  # which compares tensors too
     assert method == build(name)
     assert hash(method) == hash(build(name))
     assert pickle.loads(pickle.dumps(method)) == method
@@ -267,22 +268,27 @@ def test_a_model_that_is_not_differentiable_is_refused(name, images):
 
 
 class Two(nn.Module):
-    """A model of one unit z, written with the two logits (0, z)."""
+    """A model of one unit z, written with the two logits (0, z), or with (-z, 0)."""
 
-    def __init__(self, net):
+    def __init__(self, net, index):
         super().__init__()
         self.net = net
+        self.index = index
 
     def forward(self, inputs):
-        return nn.functional.pad(self.net(inputs), (1, 0))
+        z = self.net(inputs)
+        return nn.functional.pad(z, (1, 0)) if self.index else nn.functional.pad(-z, (0, 1))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_one_output_unit_is_the_second_of_two_classes(name, images):
+@pytest.mark.parametrize("index", [0, 1])
+def test_one_output_unit_has_a_logit_for_either_class(name, index, images):
     net, method = cnn(classes=1), build(name)
-    found = method(net, images, 1)
-    assert found.any()
-    torch.testing.assert_close(found, method(Two(net), images, 1))
+    if (name, index) == ("grad_cam", 0):  # -z only has evidence against it
+        net[-1].weight.data.neg_()
+    found = method(net, images, index)
+    assert found.flatten(1).any(1).all()
+    torch.testing.assert_close(found, method(Two(net, index), images, index))
 
 
 def test_available_are_the_registered_names():

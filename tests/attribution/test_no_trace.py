@@ -121,20 +121,23 @@ def test_a_frozen_model_makes_no_difference(name, frozen, images):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("how", ["wrapped", "in place", "a part of it"])
+@pytest.mark.parametrize(
+    ("how", "backend"),
+    [("wrapped", "eager"), ("in place", "eager"), ("a part of it", "eager"), ("wrapped", "aot_eager")],
+)  # the last compiles backward passes too
 @pytest.mark.usefixtures("fresh_compiler")
 # Dynamo looks at `.grad` of every input that is no leaf, as of any compiled part of a model in training, and silences
 # the warning itself unless warnings are errors.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-def test_a_compiled_model_makes_no_difference(name, how, images):
+def test_a_compiled_model_makes_no_difference(name, how, backend, images):
     net, method = cnn(), build(name)
     expected = method.explain(net, images, TARGETS)
     if how == "wrapped":
-        net = torch.compile(net, backend="eager")
+        net = torch.compile(net, backend=backend)
     elif how == "in place":
-        net.compile(backend="eager")
+        net.compile(backend=backend)
     else:
-        net[4] = torch.compile(net[4], backend="eager")
+        net[4] = torch.compile(net[4], backend=backend)
     net(images)  # compiled before anything is explained, as in training
     found = method.explain(net, images, TARGETS)
     torch.testing.assert_close(found.attribution, expected.attribution)

@@ -14,6 +14,7 @@ from lit_attr.metrics import Evaluation, Insertion
 ENOUGH = {
     "agi": {"classes": 5, "steps": 10, "alpha": 0.05},
     "attexplore": {"copies": 5, "steps": 10},
+    "big": {"alpha": 0.02},  # every sample has a boundary
     "expected_gradients": {"references": "uniform", "samples": 30},
     "isa": {"rounds": 8},
     "laai": {"explorations": 5, "steps": 10, "alpha": 0.02},
@@ -21,6 +22,7 @@ ENOUGH = {
     "rise": {"masks": 500, "cells": 4},
     "sigma": {"paths": 4, "steps": 100},
 }
+CLEARLY = {"agi", "fast_ig", "ig", "laai", "mfaba"}  # by the margin that the check asks of these
 UNSIGNED = {"isa", "rise", "saliency"}  # their negative says less
 TOO_COARSE = {"grad_cam"}  # for 8x8 pixels: scattered ones show a digit better than a region does
 
@@ -61,6 +63,7 @@ def test_insertion_is_better_than_random_and_worse_than_random_upside_down(name,
         return float(metric.compute())
 
     found, random = insertion(attribution), insertion(torch.rand(images.shape))
-    assert found > random + 0.03
+    margin = 0.1 if name in CLEARLY else 0.03
+    assert found > random + margin
     if name not in UNSIGNED:
-        assert insertion(-attribution) < random - 0.03
+        assert insertion(-attribution) < random - margin

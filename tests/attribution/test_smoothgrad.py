@@ -1,8 +1,10 @@
 import math
 
+import captum.attr
 import pytest
 import torch
 
+from _reference.architectures import architecture
 from _reference.nets import Recorder, linear, mlp, quadratic
 from lit_attr.attribution import Saliency, SmoothGrad
 
@@ -93,6 +95,23 @@ def test_quadratic_model(statistic):
     found = SmoothGrad(samples=9, statistic=statistic)(net, X, 1)
     gradients = net.points.view(2, 9, 3) @ Q + B
     torch.testing.assert_close(found, STATISTICS[statistic](gradients), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["resnet", "squeezenet"])
+@pytest.mark.parametrize(
+    ("statistic", "kind"), [("mean", "smoothgrad"), ("square", "smoothgrad_sq"), ("variance", "vargrad")]
+)
+def test_captum(name, statistic, kind, monkeypatch):
+    """On the same noise."""
+    net, x = architecture(name), torch.rand(2, 3, 32, 32, dtype=torch.float64)
+    watched, targets = Recorder(net), torch.tensor([3, 1])
+    found = SmoothGrad(samples=4, statistic=statistic)(watched, x, targets)
+    noise = (watched.points.view(2, 4, *x.shape[1:]) - x[:, None]).flatten(0, 1)
+    monkeypatch.setattr(torch, "normal", lambda mean, deviation: mean + noise)
+    oracle = captum.attr.NoiseTunnel(captum.attr.Saliency(net))
+    expected = oracle.attribute(x, nt_type=kind, nt_samples=4, target=targets, abs=False)
+    assert expected.any()
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-12 * float(expected.abs().max()))
 
 
 def test_mean_converges_to_the_gradient_of_a_quadratic_model():

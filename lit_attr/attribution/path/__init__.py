@@ -1,6 +1,6 @@
 """The path engine: quadrature on straight paths, and points that are known in advance."""
 
 from lit_attr.attribution.path.points import Gathered, gather_gradients
-from lit_attr.attribution.path.quadrature import Rule, quadrature
+from lit_attr.attribution.path.quadrature import Published, Rule, quadrature
 
-__all__ = ["Gathered", "Rule", "gather_gradients", "quadrature"]
+__all__ = ["Gathered", "Published", "Rule", "gather_gradients", "quadrature"]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_attr._checks import one_of
-from lit_attr._chunks import default_chunk
+from lit_attr._chunks import default_chunk, in_chunks
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import Explanation
 from lit_attr.objectives import Objective, prob
@@ -64,7 +64,10 @@ def integrate(
         gradient = _remembered(turn, walks, surrogate) if surrogate else turn.gradient
         if gradient is not None:
             move = turn.leaving if rule == "left" else (turn.arrived + turn.leaving) / 2
-            total.index_add_(0, rows, sign * move * gradient)
+            total.index_add_(0, rows, sign / route.substeps * move * gradient)
+        if route.substeps > 1 and objective is not None:
+            within = _within(view, turn, rows, objective, route)
+            total.index_add_(0, rows, sign / route.substeps * turn.leaving * within)
         _note(change, turn, number, sign)
         confidence[turn.places, number] = prob(turn.evidence, view.target.index[rows]).to(view.dtype)
         gone = turn.places[turn.ended]
@@ -100,6 +103,22 @@ def in_blocks(
             yield number, turn._replace(places=block[turn.places])
 
 
+def _within(view: View, turn: Turn, rows: Tensor, objective: Objective, route: Route) -> Tensor:
+    """The sum of the gradients at the points that divide the moves which lead on, `[n, ...]`."""
+    substeps = route.substeps
+    going, found = (~turn.ended).nonzero()[:, 0], torch.zeros_like(turn.points)
+
+    def work(first: int, stop: int) -> None:
+        jobs = torch.arange(first, stop, device=rows.device)
+        some, parts = going[jobs // (substeps - 1)], jobs % (substeps - 1) + 1
+        shares = (parts / substeps).to(found.dtype).view(-1, *[1] * (found.dim() - 1))
+        gradient, _ = view.gradient(turn.points[some] + shares * turn.leaving[some], rows[some], objective)
+        found.index_add_(0, some, gradient)
+
+    in_chunks(len(going) * (substeps - 1), view.inputs, route.max_batch, work)
+    return found
+
+
 def _note(change: Tensor, turn: Turn, number: int, sign: float) -> None:
     """Add up f(end) - f(start), with the sign of the attribution."""
     if turn.value is None:
@@ -129,7 +148,7 @@ def at_goal(evidence: Tensor, walks: Walks) -> Tensor:
     return evidence.argmax(1) == walks.goal
 
 
-def walk_passes(paths: int, steps: int, rule: WalkRule, *, own_loss: bool) -> Passes:
+def walk_passes(paths: int, steps: int, rule: WalkRule, *, own_loss: bool, substeps: int = 1) -> Passes:
     """The passes of `integrate`, at most: those of walks that go all steps.
 
     Args:
@@ -137,6 +156,7 @@ def walk_passes(paths: int, steps: int, rule: WalkRule, *, own_loss: bool) -> Pa
         steps: T.
         rule: of `integrate`.
         own_loss: the route has a loss other than the objective.
+        substeps: of the route.
     """
-    gradients = steps + (rule == "trapezoid")
-    return Passes(paths * (steps + 1), paths * (gradients + steps * own_loss))
+    gradients, within = steps + (rule == "trapezoid"), steps * (substeps - 1)
+    return Passes(paths * (steps + 1 + within), paths * (gradients + steps * own_loss + within))

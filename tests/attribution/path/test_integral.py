@@ -13,7 +13,7 @@ X = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_see
 Y = torch.tensor([1, 0, 1])
 
 
-def found(net, route, objective=logit, rule="trapezoid", goals=Y[:, None], toward=-1.0, leaves=True, max_batch=None):
+def found(net, route, objective=logit, rule="trapezoid", goals=Y[:, None], toward=-1.0, leaves=True):
     with looking_at(net, X, Y) as view:
         return integrate(view, X, Walks.of(goals, toward), route, objective, rule, leaves=leaves)
 
@@ -23,8 +23,7 @@ def test_quadratics_are_integrated_exactly_on_any_walk():
     a = torch.randn(6, 6, dtype=torch.float64)
     net = quadratic(a + a.T, torch.randn(6, dtype=torch.float64))
     explained = found(net, Route(BIM(0.1), steps=7, region=Region(0.3)))
-    value = torch.stack([torch.zeros(3, dtype=torch.float64), net(X)[:, 0]])[Y, torch.arange(3)]
-    end = torch.stack([torch.zeros(3, dtype=torch.float64), net(explained.endpoint)[:, 0]])[Y, torch.arange(3)]
+    value, end = ((2 * Y - 1) * net(points)[:, 0] for points in (X, explained.endpoint))
     torch.testing.assert_close(explained.attribution.sum(1), value - end)
     torch.testing.assert_close(explained.completeness_error, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
@@ -45,6 +44,25 @@ def test_orders_of_accuracy(rule, ratio):
         errors.append(float(explained.completeness_error[[0, 2]].abs().max()))
     assert errors[0] / errors[1] == pytest.approx(ratio, rel=0.15)
     assert errors[1] / errors[2] == pytest.approx(ratio, rel=0.15)
+
+
+@pytest.mark.parametrize("rule", ["left", "trapezoid"])
+@pytest.mark.parametrize("max_batch", [None, 2])
+def test_moves_in_parts_are_the_same_walk_in_smaller_moves(rule, max_batch):
+    net = mlp()
+    expected = found(net, Route(polyline(6), steps=18), rule=rule)
+    some = found(net, Route(polyline(2), steps=6, substeps=3, max_batch=max_batch), rule=rule)
+    torch.testing.assert_close(some.attribution, expected.attribution)
+    torch.testing.assert_close(some.endpoint, expected.endpoint)
+    torch.testing.assert_close(some.completeness_error, expected.completeness_error)
+
+
+def test_moves_in_parts_of_walks_that_stop():
+    net = quadratic(torch.diag(torch.arange(-2.0, 4.0, dtype=torch.float64)), torch.ones(6, dtype=torch.float64))
+    whole, parts = (found(net, Route(BIM(0.4), steps=9, stop=left_class, substeps=n)) for n in (1, 4))
+    assert whole.success.any()
+    torch.testing.assert_close(parts.attribution.sum(1), whole.attribution.sum(1))  # the trapezoid is exact in either
+    torch.testing.assert_close(parts.completeness_error, torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
 def test_walks_towards_the_sample_add_up_to_the_other_sign():
@@ -137,6 +155,10 @@ def test_a_gradient_that_the_rule_remembers_is_that_of_the_objective(toward):
 )
 def test_passes_of_three_walks_of_ten_steps(rule, own, expected):
     assert walk_passes(3, 10, rule, own_loss=own) == expected
+
+
+def test_passes_of_moves_in_parts():
+    assert walk_passes(3, 10, "left", own_loss=True, substeps=4) == (33 + 90, 60 + 90)
 
 
 def test_unknown_rule():

@@ -56,6 +56,15 @@ def test_degree_of_exactness_and_no_more(rule, steps):
     assert abs(integral(rule, steps, lambda t: t ** (degree + 1)) - 1 / (degree + 2)) > 1e-6
 
 
+def test_rules_of_published_codes_by_hand():
+    nodes, weights = quadrature("captum", 4)
+    assert nodes.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert weights.tolist() == pytest.approx([1 / 8, 1 / 4, 1 / 4, 1 / 8])
+    nodes, weights = quadrature("abe", 4)
+    assert nodes.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert weights.tolist() == [0.25] * 5
+
+
 @pytest.mark.parametrize("rule", ORDER)
 def test_order_of_accuracy(rule):
     """Check N8 on a line: twice the steps, half or a quarter of the error."""
@@ -69,6 +78,7 @@ def test_order_of_accuracy(rule):
     [
         ("trapez", 4, r"`rule` is 'trapez'; accepted: .*; did you mean 'trapezoid'\?"),
         ("left", 0, "`steps` must be a positive integer, got 0"),
+        ("captum", 1, "`steps` must be at least 2 with the rule 'captum'"),
         ("left", 2.0, r"`steps` must be a positive integer, got 2\.0"),
     ],
 )
