@@ -14,15 +14,13 @@ above 1 where a backward pass ends early, as Grad-CAM's does.
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
-from rich.console import Console
-from rich.table import Table
+from _measure import Passes, show, timed
 from torch import Tensor, nn
 
 from lit_attr._chunks import default_chunk
@@ -46,60 +44,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sigma": {"paths": 4, "steps": 4, "epsilon": 0.0},
     "smoothgrad": {"samples": 16},
 }
-
-
-class Passes:
-    """The model's times per image: forward without a graph, forward and backward, a second backward."""
-
-    def __init__(self, model: nn.Module, inputs: Tensor) -> None:
-        self.model, self.inputs = model, inputs
-        largest = default_chunk(inputs)
-        self.sizes = sorted({1, 2, 4, 8, 16, 32, largest} if inputs.device.type == "cpu" else {largest, 2 * largest})
-        self.best: dict[str, int] = {}
-
-    def time(self, kind: str) -> float:
-        """Seconds per image, at the batch size that was the fastest when first asked."""
-        if kind not in self.best:
-            times = {size: min(self._run(kind, size) for _ in range(2)) for size in self.sizes}
-            self.best[kind] = min(times, key=times.__getitem__)
-        return self._run(kind, self.best[kind])
-
-    def _run(self, kind: str, size: int) -> float:
-        batch = self.inputs[torch.arange(size) % len(self.inputs)].clone().requires_grad_(kind != "forward")
-        synchronise(batch)
-        start = time.perf_counter()
-        if kind == "forward":
-            with torch.no_grad():
-                self.model(batch)
-        else:
-            score = self.model(batch)[:, 0].sum()
-            torch.autograd.grad(score, batch, retain_graph=kind == "again")
-            if kind == "again":
-                synchronise(batch)
-                start = time.perf_counter()
-                torch.autograd.grad(score, batch)
-        synchronise(batch)
-        return (time.perf_counter() - start) / size
-
-    def bound(self, forward: float, backward: float) -> float:
-        """Seconds per image for so many passes."""
-        both = min(forward, backward)
-        again = backward - both
-        seconds = both * self.time("both") + (forward - both) * (self.time("forward") if forward > both else 0)
-        return seconds + (again * self.time("again") if again else 0)
-
-
-def synchronise(tensor: Tensor) -> None:
-    if tensor.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def timed(work: Callable[[], object], tensor: Tensor) -> float:
-    synchronise(tensor)
-    start = time.perf_counter()
-    work()
-    synchronise(tensor)
-    return time.perf_counter() - start
 
 
 def peer(name: str, method: Method, model: nn.Module, inputs: Tensor, target: Tensor) -> Callable[[], object] | None:
@@ -195,16 +139,7 @@ def main() -> None:
     columns = ["method", "passes", "bound, ms/image", "measured, ms/image", "efficiency", "Captum's time / ours"]
     rows = measure(args)
     title = f"{args.model}, {args.size} px, batch {args.batch}, {args.device}, {torch.get_num_threads()} threads"
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-    if args.markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *rows]]
-        with args.markdown.open("a") as file:
-            file.write(f"\n**{title}**\n\n" + "\n".join(lines) + "\n")
+    show(title, columns, rows, args.markdown)
 
 
 if __name__ == "__main__":

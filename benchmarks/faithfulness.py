@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from _measure import show
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -108,14 +107,7 @@ def main() -> None:
         cells = [f"{float(m.compute()):.3f} ± {1.96 * float(m.standard_error()):.3f}" for m in metrics[name].values()]
         rows.append([name, *cells, f"{seconds[name] / done:.2f}"])
     title = f"{args.model}, {done} images, {args.size} px, {args.steps} steps"
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=120).print(table)
-    lines = ["| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *rows]]
-    (args.out / "table.md").write_text(f"**{title}**\n\n" + "\n".join(lines) + "\n")
+    show(title, columns, rows, args.out / "table.md")
 
 
 if __name__ == "__main__":

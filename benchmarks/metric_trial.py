@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
-from rich.table import Table
+from _measure import show
 from scipy import stats
 from torch import Tensor
 
@@ -138,16 +137,7 @@ def main() -> None:
     rows = trial(network, keyed_scenes(args.scenes, seed=1, complete=True))
     columns = ["metric", *(f"oracle above {r}" for r in RIVALS), "falls with noise", "tau over methods", "measures"]
     title = f"{'designed' if args.designed else 'trained'} network, {args.scenes} scenes"
-    table = Table(title=title)
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=140).print(table)
-    if args.markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *rows]]
-        with args.markdown.open("a") as file:
-            file.write(f"\n**{title}**\n\n" + "\n".join(lines) + "\n")
+    show(title, columns, rows, args.markdown)
 
 
 if __name__ == "__main__":
