@@ -18,7 +18,7 @@ import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 import lit_attr
 from lit_attr._cli_errors import one_line
@@ -35,6 +35,7 @@ _DEBUG = "JSONARGPARSE_DEBUG"
 _KEYWORDS = {"last", "hpc"}  # of `ckpt_path`, that Lightning resolves itself, as it does "registry:..."
 # In these functions of Lightning and jsonargparse an error is about what was typed.
 _SETTING_UP = {"parse_arguments", "_set_seed", "instantiate_classes"}
+_NO_SUCH_SCORE = "_validate_condition_metric"  # EarlyStopping's, for a `monitor` that nothing logs
 # Known and harmless; each hides nothing that the reader could act on.
 _QUIET = [
     ".*LightningCLI.s args parameter is intended.*",  # the settings of a checkpoint are added to what was typed
@@ -93,6 +94,8 @@ class LitAttrCLI(LightningCLI):
         if config.get("lr_scheduler") and not config.get("optimizer"):
             msg = "`lr_scheduler` has no effect without an `optimizer`; give both"
             raise ValueError(msg)
+        if self.subcommand != "fit" and not path and not (config.model.get("init_args") or {}).get("weights"):
+            rank_zero_info("No `--ckpt_path`: the model has the weights that it starts with, which may be random.")
         if self.subcommand != "fit":  # the callbacks of training have nothing to restore
             warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
 
@@ -166,7 +169,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 save_config_callback=SaveConfig,
                 args=list(sys.argv[1:] if args is None else args),
             )
-        except (ValueError, TypeError, OSError, MisconfigurationException) as error:
+        except (ValueError, TypeError, OSError, RuntimeError, MisconfigurationException) as error:
             told = _told_to_the_user(error)
             if told is None or os.environ.get(_DEBUG):
                 raise
@@ -188,11 +191,14 @@ def _told_to_the_user(error: Exception) -> Exception | None:
     It is one where this package raised it on purpose, or a class refused its settings as it was made, which
     jsonargparse reports as a value of none of the accepted types.
     """
-    setting_up = bool(_SETTING_UP & {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)})
+    functions = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    setting_up = bool(_SETTING_UP & functions)
     while isinstance(error.__cause__, Exception) and str(error).startswith("Does not validate against any of the"):
         error = error.__cause__
     if type(error).__module__.startswith("lit_attr.") or isinstance(error, MisconfigurationException):
         return error
+    if isinstance(error, RuntimeError):
+        return error if _NO_SUCH_SCORE in functions else None
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     on_purpose = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise ")
     ours = str(frame.f_globals.get("__name__", "")).startswith("lit_attr.")

@@ -14,7 +14,10 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import loggers
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from lit_attr._checks import one_of
+
 _OFFLINE = {"offline", "dryrun"}
+_MODES = ["online", "offline", "shared", "disabled", "dryrun", "run"]
 
 
 class WandbLogger(loggers.WandbLogger):
@@ -109,7 +112,10 @@ def _keep_wandb_offline() -> None:
 def _mode() -> str:
     """The mode the user has asked for, else "online" where there is a key and "offline" where there is none."""
     written = _settings()
-    asked = os.environ.get("WANDB_MODE") or written.get("mode")
+    named = os.environ.get("WANDB_MODE")
+    if named is not None:
+        one_of("WANDB_MODE", named, _MODES)  # wandb itself stops over it much later, as an error in its settings
+    asked = named or written.get("mode")
     return asked or ("online" if _has_key(written) else "offline")
 
 

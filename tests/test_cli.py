@@ -318,7 +318,7 @@ def test_model_that_does_not_fit_the_data_is_refused(capsys):
     assert line == "the model has num_classes = 12, the data 10; set `num_classes` of the model to fit the data"
 
 
-@pytest.mark.parametrize("fault", [TypeError, ValueError, KeyError, OSError])
+@pytest.mark.parametrize("fault", [TypeError, ValueError, KeyError, OSError, RuntimeError])
 def test_faults_in_a_run_are_not_shortened(monkeypatch, fault):
     def broken(*_, **__):
         raise fault("a fault")
@@ -335,6 +335,23 @@ def test_faults_as_a_part_is_made_are_not_shortened(monkeypatch, fault):
     with pytest.raises(ValueError, match="Does not validate") as raised:
         main(["fit", *QUICK])
     assert type(raised.value.__cause__) in {ValueError, KeyError, TypeError, FileNotFoundError}
+
+
+def test_untrained_weights_are_said(tmp_path, caplog):
+    """Else their accuracy, or the explanations of their predictions, would be taken for a model's."""
+    torch.save(Classifier("cifar_resnet8", 10, [0.5], [0.5]).model.state_dict(), tmp_path / "weights.pt")
+    for given, said in ([], True), (["--model.weights", "weights.pt"], False):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            main(["validate", *QUICK, *given])
+        assert ("No `--ckpt_path`" in caplog.text) == said
+
+
+def test_early_stopping_on_what_nobody_logs_is_refused_in_one_line(capsys):
+    stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor", "val/acc"]
+    line = refused(capsys, "fit", *QUICK, *stopping)
+    assert "`val/acc` which is not available" in line
+    assert "`explain/fast_ig/insertion`" in line
 
 
 def test_refusals_of_a_users_own_parts_are_one_line(monkeypatch, capsys):

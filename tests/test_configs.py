@@ -8,6 +8,7 @@ import yaml
 
 from _reference.command import prepare
 from _reference.fake_data import accept_any_cifar, write_cifar, write_mnist, write_tree
+from lit_attr.attribution import available
 from lit_attr.cli import main
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -49,6 +50,11 @@ def test_config_trains_and_explains(path, tmp_path, monkeypatch, request):
         options += [*SMALLER, "--model.weights", "null"]
     machine = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.fast_dev_run", "true"]
     main(["fit", "--config", str(path), *options, *machine])
+
+
+def test_the_overlay_of_all_methods_has_all():
+    overlay = yaml.safe_load((CONFIGS / "overlays" / "explain_all.yaml").read_text())
+    assert sorted(overlay["explanations"]["methods"]) == available()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))

@@ -48,6 +48,13 @@ def test_the_variable_decides(monkeypatch, mode):
     assert _mode() == mode
 
 
+@pytest.mark.parametrize("mode", ["offlin", ""])
+def test_a_mode_that_wandb_does_not_know_is_refused_at_once(monkeypatch, mode):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    with pytest.raises(ValueError, match=f"`WANDB_MODE` is '{mode}'; accepted: disabled, dryrun, offline, online"):
+        WandbLogger()
+
+
 @pytest.mark.parametrize("name", ["WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"])
 def test_online_with_a_key_in_the_environment(monkeypatch, name):
     monkeypatch.setenv(name, KEY)

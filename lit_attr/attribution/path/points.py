@@ -58,8 +58,9 @@ def gather_gradients(
         rows, numbers = jobs // count, jobs % count
         gradient, evidence = view.gradient(points(rows, numbers), rows, objective)
         gradient = transform(gradient, rows, numbers)
-        total.index_add_(0, rows, gradient * weights[numbers].view(-1, *[1] * (gradient.dim() - 1)))
         confidence[start:stop] = prob(evidence, view.target.index[rows]).to(dtype)
+        weighted = gradient * weights[numbers].view(-1, *[1] * (gradient.dim() - 1))
+        total.index_add_(0, rows, weighted)  # at the very end: what runs out of memory is done again
 
     in_chunks(len(view.inputs) * count, view.inputs, max_batch, work)
     return Gathered(total, confidence.view(-1, count))

@@ -3,8 +3,9 @@ import torch
 
 from _reference.nets import Recorder, linear, mlp
 from lit_attr._view import looking_at
+from lit_attr.attribution.path import points
 from lit_attr.attribution.path.points import gather_gradients
-from lit_attr.objectives import logit, logprob
+from lit_attr.objectives import logit, logprob, prob
 
 TARGETS = torch.tensor([2, 0, 1])
 WEIGHTS = torch.tensor([0.5, 2.0, -1.0, 0.25], dtype=torch.float64)
@@ -68,6 +69,21 @@ def test_every_point_is_evaluated_once(max_batch, inputs):
         gather_gradients(view, points_of(inputs), WEIGHTS, logit, max_batch)
     expected = torch.stack([x * (1 + n) for x in inputs for n in range(4)])
     assert torch.equal(net.points, expected)
+
+
+def test_memory_that_runs_out_at_the_very_end_counts_nothing_twice(inputs, monkeypatch):
+    net = mlp()
+
+    def too_large(evidence, index):
+        if len(evidence) > 2:
+            raise torch.OutOfMemoryError
+        return prob(evidence, index)
+
+    monkeypatch.setattr(points, "prob", too_large)
+    with looking_at(net, inputs, TARGETS) as view:
+        found = gather_gradients(view, points_of(inputs), WEIGHTS, logit)
+    expected = plainly(net, inputs, logit, TRANSFORMS["plain"])
+    torch.testing.assert_close(found.total, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_low_precision_is_summed_in_float32():
