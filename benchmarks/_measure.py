@@ -18,7 +18,8 @@ class Passes:
     def __init__(self, model: nn.Module, inputs: Tensor) -> None:
         self.model, self.inputs = model, inputs
         largest = default_chunk(inputs)
-        self.sizes = sorted({1, 2, 4, 8, 16, 32, largest} if inputs.device.type == "cpu" else {largest, 2 * largest})
+        small = {size for size in (1, 2, 4, 8, 16, 32, largest) if size <= 2 * largest}
+        self.sizes = sorted(small if inputs.device.type == "cpu" else {largest, 2 * largest})
         self.best: dict[str, int] = {}
 
     def time(self, kind: str) -> float:
