@@ -4,6 +4,7 @@ from lit_attr.metrics._base import METRICS, AttributionMetric, Summary, availabl
 from lit_attr.metrics._evaluation import Evaluation
 from lit_attr.metrics.deletion import Deletion
 from lit_attr.metrics.gap import Gap
+from lit_attr.metrics.infidelity import Infidelity
 from lit_attr.metrics.insertion import Insertion
 from lit_attr.metrics.suite import MetricSuite
 
@@ -13,6 +14,7 @@ __all__ = [
     "Deletion",
     "Evaluation",
     "Gap",
+    "Infidelity",
     "Insertion",
     "MetricSuite",
     "Summary",
