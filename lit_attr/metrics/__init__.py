@@ -8,11 +8,13 @@ from lit_attr.metrics.deletion import Deletion
 from lit_attr.metrics.gap import Gap
 from lit_attr.metrics.infidelity import Infidelity
 from lit_attr.metrics.insertion import Insertion
+from lit_attr.metrics.road import ROAD, ROADLeRF, ROADMoRF
 from lit_attr.metrics.subset_correlation import SubsetCorrelation
 from lit_attr.metrics.suite import MetricSuite
 
 __all__ = [
     "METRICS",
+    "ROAD",
     "AttributionMetric",
     "AverageDrop",
     "AverageGain",
@@ -24,6 +26,8 @@ __all__ = [
     "Infidelity",
     "Insertion",
     "MetricSuite",
+    "ROADLeRF",
+    "ROADMoRF",
     "SubsetCorrelation",
     "Summary",
     "available",

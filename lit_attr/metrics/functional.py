@@ -6,6 +6,7 @@ from lit_attr.metrics.deletion import deletion
 from lit_attr.metrics.gap import gap
 from lit_attr.metrics.infidelity import infidelity
 from lit_attr.metrics.insertion import insertion
+from lit_attr.metrics.road import road, road_lerf, road_morf
 from lit_attr.metrics.subset_correlation import subset_correlation
 
 __all__ = [
@@ -17,5 +18,8 @@ __all__ = [
     "gap",
     "infidelity",
     "insertion",
+    "road",
+    "road_lerf",
+    "road_morf",
     "subset_correlation",
 ]

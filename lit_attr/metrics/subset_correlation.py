@@ -213,7 +213,7 @@ class SubsetCorrelation(AttributionMetric):
         subsets = self._draw(number, units.shape[1])
         step = max(1, _MOST_VALUES // units.shape[1])
         with torch.autocast(units.device.type, enabled=False):
-            return torch.cat([units @ part.to(units).T for part in subsets.split(step)], dim=1)
+            return torch.cat([units @ subsets[k : k + step].to(units).T for k in range(0, len(subsets), step)], dim=1)
 
     def _draw(self, number: int, units: int) -> Tensor:
         """The subsets of one size, bool `[K, U]`."""
