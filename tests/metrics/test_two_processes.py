@@ -27,7 +27,7 @@ def totals(rank=None):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(25, 4, dtype=torch.float64))
     found = {}
-    for name in METRICS.names():
+    for name in ("deletion", "gap", "insertion"):
         metric = METRICS.build(name, {"steps": 6})
         for start, stop in SHARES[rank] if rank is not None else SHARES[0] + SHARES[1]:
             metric.update(model, images[start:stop], None, attribution[start:stop])
