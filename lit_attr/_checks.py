@@ -57,6 +57,12 @@ def fraction(name: str, value: float, *, end: bool = True) -> None:
         raise ArgumentError(name, value, "in [0, 1]" if end else "in [0, 1)")
 
 
+def count_or_share(name: str, value: float) -> None:
+    """Refuse what is neither a share in (0, 1) nor a number of things."""
+    if isinstance(value, bool) or not (0 < value < 1 or (value >= 1 and value % 1 == 0)):
+        raise ArgumentError(name, value, "a share in (0, 1), or a positive integer")
+
+
 def one_of(name: str, value: str, accepted: Iterable[str]) -> None:
     """Refuse a word that is not in the list."""
     accepted = list(accepted)

@@ -55,6 +55,12 @@ def test_fraction_refuses_the_end_where_asked():
         _checks.fraction("q", 1, end=False)
 
 
+@pytest.mark.parametrize("value", [0, -2, 1.5, True, math.nan, math.inf])
+def test_count_or_share_refuses(value):
+    with pytest.raises(ArgumentError, match=r"`k` must be a share in \(0, 1\), or a positive integer, got"):
+        _checks.count_or_share("k", value)
+
+
 def test_one_of_refuses_and_names_the_nearest():
     with pytest.raises(ValueError, match=r"`rule` is 'lft'; accepted: left, right; did you mean 'left'\?"):
         _checks.one_of("rule", "lft", ["right", "left"])
@@ -97,6 +103,9 @@ def test_what_is_right_passes():
     _checks.not_negative("s", 0)
     _checks.not_negative("s", math.inf)
     _checks.fraction("q", 0)
+    _checks.count_or_share("k", 0.5)
+    _checks.count_or_share("k", 1)
+    _checks.count_or_share("k", 3.0)
     _checks.fraction("q", 1)
     _checks.one_of("rule", "left", ["left"])
     _checks.batch_of_floats("x", torch.zeros(0, 3))

@@ -5,29 +5,52 @@ from lit_attr.metrics._evaluation import Evaluation
 from lit_attr.metrics.average_drop import AverageDrop, AverageGain, AverageIncrease
 from lit_attr.metrics.completeness import Completeness
 from lit_attr.metrics.deletion import Deletion
+from lit_attr.metrics.explanation_similarity import ExplanationSimilarity
 from lit_attr.metrics.gap import Gap
 from lit_attr.metrics.infidelity import Infidelity
 from lit_attr.metrics.insertion import Insertion
+from lit_attr.metrics.localisation import (
+    AttributionLocalisation,
+    MaskAUC,
+    MaskTopK,
+    PointingGame,
+    RelevanceMass,
+    RelevanceRank,
+)
 from lit_attr.metrics.road import ROAD, ROADLeRF, ROADMoRF
+from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
+from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
 from lit_attr.metrics.subset_correlation import SubsetCorrelation
 from lit_attr.metrics.suite import MetricSuite
 
 __all__ = [
     "METRICS",
     "ROAD",
+    "AttributionLocalisation",
     "AttributionMetric",
     "AverageDrop",
     "AverageGain",
     "AverageIncrease",
+    "AverageSensitivity",
     "Completeness",
+    "Complexity",
     "Deletion",
+    "EffectiveComplexity",
     "Evaluation",
+    "ExplanationSimilarity",
     "Gap",
+    "Gini",
     "Infidelity",
     "Insertion",
+    "MaskAUC",
+    "MaskTopK",
+    "MaxSensitivity",
     "MetricSuite",
+    "PointingGame",
     "ROADLeRF",
     "ROADMoRF",
+    "RelevanceMass",
+    "RelevanceRank",
     "SubsetCorrelation",
     "Summary",
     "available",

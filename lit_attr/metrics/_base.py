@@ -15,10 +15,9 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
+from lit_attr.metrics._precision import WITHOUT_FLOAT64 as _WITHOUT_FLOAT64
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
-
-_WITHOUT_FLOAT64 = ("mps",)
 
 
 class Reading(NamedTuple):
@@ -240,6 +239,16 @@ class AttributionMetric(Metric):
     def standard_error(self) -> Tensor:
         """Standard error of the mean, scalar; NaN for fewer than two samples. Gathers as `curve` does."""
         return self.summaries()["all"].standard_error
+
+    def coverage(self) -> Tensor:
+        """The share of the samples that have a value: without those counted as `undefined`, of those not `invalid`.
+
+        Of a metric that asks for a prediction that holds it is the share of which it held. Scalar; NaN without samples.
+        Gathers as `curve` does.
+        """
+        with self.sync_context(should_sync=self._to_sync):
+            count = self.count.sum()
+            return (count / (count + self.undefined.sum())).float()
 
     def summaries(self) -> dict[str, Summary]:
         """The mean, its standard error, the count and the curve: of "all", and of each group split by confidence.

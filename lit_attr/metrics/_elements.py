@@ -1,20 +1,15 @@
-"""One number per scalar of an input, sums in float64, and random draws that belong to no batch."""
+"""One number per scalar of an input, and random draws that belong to no batch."""
 
 import zlib
 
 import torch
 from torch import Tensor
 
-from lit_attr.metrics._base import _WITHOUT_FLOAT64
 from lit_attr.metrics._evaluation import Explained
+from lit_attr.metrics._precision import wide
 from lit_attr.metrics.ranking import channel_axis
 
 SCORE = "{} of the target (None: the class predicted on the clean input)"
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """The tensor in float64, in which sums are exact enough; in float32 on devices without."""
-    return tensor.float() if tensor.device.type in _WITHOUT_FLOAT64 else tensor.double()
 
 
 def element_map(explained: Explained) -> Tensor:
@@ -27,7 +22,7 @@ def element_map(explained: Explained) -> Tensor:
         tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     inputs = explained.evaluation.inputs
-    axis, found = channel_axis(inputs), wide(explained.attribution.detach().to(inputs.device))
+    axis, found = channel_axis(inputs), wide(explained.attribution.to(inputs.device))
     if axis is None or found.shape == inputs.shape:
         return found
     if found.dim() < inputs.dim():

@@ -15,8 +15,9 @@ from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
-from lit_attr.metrics._elements import element_map, wide
+from lit_attr.metrics._elements import element_map
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._precision import wide
 from lit_attr.objectives import OBJECTIVES, Objective, get_objective
 from lit_attr.targets import Target
 

@@ -3,21 +3,44 @@
 from lit_attr.metrics.average_drop import average_drop, average_gain, average_increase
 from lit_attr.metrics.completeness import completeness
 from lit_attr.metrics.deletion import deletion
+from lit_attr.metrics.explanation_similarity import explanation_similarity
 from lit_attr.metrics.gap import gap
 from lit_attr.metrics.infidelity import infidelity
 from lit_attr.metrics.insertion import insertion
+from lit_attr.metrics.localisation import (
+    attribution_localisation,
+    mask_auc,
+    mask_topk,
+    pointing_game,
+    relevance_mass,
+    relevance_rank,
+)
 from lit_attr.metrics.road import road, road_lerf, road_morf
+from lit_attr.metrics.sensitivity import average_sensitivity, max_sensitivity
+from lit_attr.metrics.shape import complexity, effective_complexity, gini
 from lit_attr.metrics.subset_correlation import subset_correlation
 
 __all__ = [
+    "attribution_localisation",
     "average_drop",
     "average_gain",
     "average_increase",
+    "average_sensitivity",
     "completeness",
+    "complexity",
     "deletion",
+    "effective_complexity",
+    "explanation_similarity",
     "gap",
+    "gini",
     "infidelity",
     "insertion",
+    "mask_auc",
+    "mask_topk",
+    "max_sensitivity",
+    "pointing_game",
+    "relevance_mass",
+    "relevance_rank",
     "road",
     "road_lerf",
     "road_morf",

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
+from lit_attr.metrics._precision import wide
 
-__all__ = ["channel_axis", "position_map", "rank_map"]
+__all__ = ["average_ranks", "channel_axis", "position_map", "rank_map", "top_count"]
 
 
 def channel_axis(inputs: Tensor) -> int | None:
@@ -61,3 +62,32 @@ def rank_map(positions: Tensor) -> Tensor:
     order = positions.flatten(1).argsort(dim=1, descending=True, stable=True)
     ranks = torch.arange(order.shape[1], dtype=torch.int32, device=order.device).expand_as(order)
     return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranks).view_as(positions)
+
+
+def average_ranks(maps: Tensor) -> Tensor:
+    """The rank of each value among those of its sample, 1 for the smallest; equal values share the mean of theirs.
+
+    Args:
+        maps: `[B, ...]`, finite.
+
+    Returns:
+        `[B, N]`, float64.
+
+    Example:
+        >>> average_ranks(torch.tensor([[0.5, 2.0, 0.5]])).tolist()
+        [[1.5, 3.0, 1.5]]
+    """
+    values = maps.detach().flatten(1).contiguous()
+    ordered = values.sort(dim=1).values
+    below, up_to = (torch.searchsorted(ordered, values, right=right) for right in (False, True))
+    return (wide(below) + wide(up_to) + 1) / 2
+
+
+def top_count(k: float, positions: int) -> int:
+    """How many positions "the top k" are: a number of them, or below one a share, at least one and at most all.
+
+    Example:
+        >>> top_count(0.02, 224 * 224), top_count(1000, 224 * 224), top_count(1000, 36)
+        (1004, 1000, 36)
+    """
+    return min(positions, max(1, round(k * positions) if k < 1 else int(k)))

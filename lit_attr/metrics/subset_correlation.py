@@ -23,8 +23,9 @@ from lit_attr._view import Passes
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._correlation import CORRELATIONS, correlation
-from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves, wide
+from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._precision import wide
 from lit_attr.metrics.ranking import channel_axis
 from lit_attr.objectives import logit
 from lit_attr.targets import Target

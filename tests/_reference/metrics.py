@@ -13,12 +13,23 @@ from lit_attr.attribution import Saliency
 from lit_attr.metrics import METRICS
 
 SMALL = {
+    "average_sensitivity": {"draws": 3},
     "deletion": {"steps": 6},
     "gap": {"steps": 6},
+    "infidelity": {"samples": 8},
     "insertion": {"steps": 6},
+    "max_sensitivity": {"draws": 3},
+    "subset_correlation": {"subsets": 8},
 }
-WITH_MASKS = set()  # update needs to know where the object is
-WITH_METHOD = set()  # update needs to know what made the attribution
+WITH_MASKS = {  # update needs to know where the object is
+    "attribution_localisation",
+    "mask_auc",
+    "mask_topk",
+    "pointing_game",
+    "relevance_mass",
+    "relevance_rank",
+}
+WITH_METHOD = {"average_sensitivity", "explanation_similarity", "max_sensitivity"}  # update needs to know what made the attribution
 UNDEFINED_WHERE_CONSTANT = set()  # have no value for an attribution that is the same everywhere
 
 ALL = METRICS.names()

@@ -134,6 +134,16 @@ def test_size_mismatch_is_refused_before_anything_runs(cnn, counting, batch):
     assert metric.count == 0
 
 
+def test_coverage_is_the_share_with_a_value(cnn, batch):
+    images, attribution = batch()
+    images[0], images[1:] = 0.25, 0.75
+    attribution[3] = torch.nan
+    metric = OfBright()
+    metric.update(cnn(), images, None, attribution)
+    torch.testing.assert_close(metric.coverage(), torch.tensor(2 / 3))
+    assert OfBright().coverage().isnan()
+
+
 class Sum(AttributionMetric):
     """A metric without a curve, as others may write it."""
 

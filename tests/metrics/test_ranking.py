@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from scipy.stats import rankdata
 
-from lit_attr.metrics.ranking import channel_axis, position_map, rank_map
+from lit_attr.metrics.ranking import average_ranks, channel_axis, position_map, rank_map, top_count
 
 
 def test_ranks_are_descending_and_ties_go_by_index():
@@ -62,3 +63,14 @@ def test_size_mismatch_names_both_shapes(shape):
 def test_features_refuse_a_channel_axis():
     with pytest.raises(ValueError, match=r"got \(2, 1\) for inputs \(2, 7\)"):
         position_map(torch.zeros(2, 1), torch.rand(2, 7))
+
+
+def test_average_ranks_against_scipy():
+    maps = torch.randint(-3, 4, (5, 4, 6), generator=torch.Generator().manual_seed(0)).float()
+    maps[0, 0, 0], maps[0, 0, 1] = 0.0, -0.0
+    expected = rankdata(maps.flatten(1).numpy(), axis=1)
+    assert torch.equal(average_ranks(maps), torch.from_numpy(expected))
+
+
+def test_top_count():
+    assert [top_count(k, 50) for k in (0.02, 0.001, 0.999, 1, 7, 80)] == [1, 1, 50, 1, 7, 50]
