@@ -15,7 +15,7 @@ from lit_attr.datamodules._dataset import ImageDataset, LabelledImages, stratifi
 from lit_attr.datamodules._distributed import ExactSampler, equal_batches
 from lit_attr.datamodules._sources import Part
 from lit_attr.datamodules.augmentation import Augmentation, as_augmentation, evaluation_transform, train_transform
-from lit_attr.datamodules.predict import PredictFolder
+from lit_attr.datamodules.predict import AtLeast, PredictFolder
 
 D = TypeVar("D")
 
@@ -158,9 +158,11 @@ class ImageDataModule(L.LightningDataModule):
         return self._exact_loader(_ready(self.test_dataset, "test"))
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """What is left of `predict_dataset`, in order."""
+        """What is left of `predict_dataset`, in order; of fewer files than processes, some get an empty batch."""
         dataset = _ready(self.predict_dataset, "predict")
-        return self._loader(dataset, collate_fn=dataset.collate)
+        world_size = 1 if self.trainer is None else self.trainer.world_size
+        few = 0 < len(dataset) < world_size
+        return self._loader(AtLeast(dataset, world_size) if few else dataset, collate_fn=dataset.collate)
 
     def _exact_loader(self, dataset: ImageDataset) -> DataLoader[Any]:
         """For evaluation: over several processes every sample is still used once."""

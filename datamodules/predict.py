@@ -1,6 +1,6 @@
 """Images without labels: a file, or all files below a folder."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,10 @@ class PredictBatch(NamedTuple):
     errors: list[tuple[str, str]]
 
 
-class PredictFolder(Dataset[tuple[str, Tensor | str]]):
+Item = tuple[str, Tensor | str]
+
+
+class PredictFolder(Dataset[Item]):
     """A file, or all images below a folder in the order of their names.
 
     An item is (name, image), or (name, cause) for a file that cannot be read, so that one broken file among thousands
@@ -70,14 +73,15 @@ class PredictFolder(Dataset[tuple[str, Tensor | str]]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[str, Tensor | str]:
+    def __getitem__(self, index: int) -> Item:
         try:
             return self.names[index], self.transform(read_image(self.paths[index], self.channels))
         except ImageReadError as error:
             return self.names[index], error.cause
 
-    def collate(self, items: list[tuple[str, Tensor | str]]) -> PredictBatch:
-        """The batch of some items: the images stacked, the unreadable files apart."""
+    def collate(self, found: Sequence[Item | None]) -> PredictBatch:
+        """The batch of some items: the images stacked, the unreadable files apart, None left out."""
+        items = [item for item in found if item is not None]
         images = [image for _, image in items if isinstance(image, Tensor)]
         names = [name for name, image in items if isinstance(image, Tensor)]
         errors = [(name, cause) for name, cause in items if isinstance(cause, str)]
@@ -85,3 +89,21 @@ class PredictFolder(Dataset[tuple[str, Tensor | str]]):
             blank = self.transform(torch.zeros(self.channels, 1, 1, dtype=torch.uint8))
             return PredictBatch(blank.new_empty(0, *blank.shape), names, errors)
         return PredictBatch(torch.stack(images), names, errors)
+
+
+class AtLeast(Dataset[Item | None]):
+    """A folder with None behind its last file, up to `size` items.
+
+    Lightning stops a run in which some process has nothing to predict on: the few files that a killed run left, or the
+    broken ones that are tried again, may be fewer than the processes.
+    """
+
+    def __init__(self, folder: PredictFolder, size: int) -> None:
+        self.folder = folder
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Item | None:
+        return self.folder[index] if index < len(self.folder) else None

@@ -1,13 +1,14 @@
 """Images without labels, broken ones among them."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lit_attr.datamodules import PredictBatch, PredictFolder
+from lit_attr.datamodules import ImageDataModule, PredictBatch, PredictFolder
 from lit_attr.datamodules.augmentation import evaluation_transform
 
 TRANSFORM = evaluation_transform(8, margin=False)
@@ -83,3 +84,16 @@ def test_missing_path_and_folder_without_images(tmp_path):
 def test_pickles_for_workers(folder):
     dataset = pickle.loads(pickle.dumps(PredictFolder(folder, 3, TRANSFORM)))
     assert torch.equal(dataset[1][1], PredictFolder(folder, 3, TRANSFORM)[1][1])
+
+
+@pytest.mark.parametrize(("world_size", "rows"), [(1, [1]), (3, [1, 0, 0])])
+def test_fewer_files_than_processes(tmp_path, world_size, rows):
+    """Every process needs a batch, or Lightning stops the run: an empty one where no file is left."""
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    data = ImageDataModule(size=8, batch_size=1, predict_path=str(tmp_path))
+    data.trainer = SimpleNamespace(world_size=world_size)
+    data.setup("predict")
+    batches = list(data.predict_dataloader())
+    assert [len(batch.names) for batch in batches] == rows
+    assert [tuple(batch.image.shape) for batch in batches] == [(count, 1, 8, 8) for count in rows]
+    assert not any(batch.errors for batch in batches)
