@@ -169,14 +169,15 @@ class SubsetCorrelation(AttributionMetric):
         defined = torch.ones(len(score), dtype=torch.bool, device=score.device)
         if not self._multiply:
             defined &= ~explained.constant
-        curve = []
+        curve, broken = [], torch.zeros_like(defined)
         for number, drop in enumerate(drops):
             sums = self._sums(units, number)
             spread = (sums - sums.mean(1, keepdim=True)).abs().amax(1)
             defined = defined & (spread > 1e-12 * units.abs().sum(1)) & moves(drop - drop[:, :1], score)
+            broken |= ~drop.isfinite().all(1)
             curve.append(correlation(self._correlation, sums, wide(drop)))
         curves = torch.stack(curve, dim=1)
-        return Reading(curves.mean(1), curves, defined)
+        return Reading(curves.mean(1), curves, defined | broken)  # an output that is not finite counts as such
 
     def _drops(self, evaluation: Evaluation) -> list[Tensor]:
         """How much the removal of each subset takes off the score, `[B, K]` for each size."""

@@ -19,6 +19,7 @@ SMALL = {
     "infidelity": {"samples": 8},
     "insertion": {"steps": 6},
     "max_sensitivity": {"draws": 3},
+    "pointing_game": {"tolerance": 3},
     "subset_correlation": {"subsets": 8},
 }
 WITH_MASKS = {  # update needs to know where the object is
@@ -29,8 +30,20 @@ WITH_MASKS = {  # update needs to know where the object is
     "relevance_mass",
     "relevance_rank",
 }
-WITH_METHOD = {"average_sensitivity", "explanation_similarity", "max_sensitivity"}  # update needs to know what made the attribution
-UNDEFINED_WHERE_CONSTANT = set()  # have no value for an attribution that is the same everywhere
+# update needs to know what made the attribution
+WITH_METHOD = {"average_sensitivity", "explanation_similarity", "max_sensitivity"}
+# have no value for an attribution that is the same everywhere
+UNDEFINED_WHERE_CONSTANT = {"explanation_similarity", "mask_topk", "relevance_rank", "subset_correlation"}
+# have no value for an attribution that is zero everywhere, as the former
+UNDEFINED_WHERE_ZERO = UNDEFINED_WHERE_CONSTANT | {
+    "attribution_localisation",
+    "average_sensitivity",
+    "complexity",
+    "effective_complexity",
+    "gini",
+    "max_sensitivity",
+    "relevance_mass",
+}
 
 ALL = METRICS.names()
 METHOD = Saliency(signed=True)
@@ -62,6 +75,13 @@ def samples(size=4, channels=3, length=12):
 
 def build(name, **settings):
     return METRICS.build(name, SMALL.get(name, {}) | settings)
+
+
+def explained(name, model, batch):
+    """The batch with the attribution of the method, for metrics that compare it with what the method gives again."""
+    if name not in WITH_METHOD:
+        return batch
+    return batch._replace(attribution=METHOD(model, batch.images, TARGET))
 
 
 def needs(name, batch):

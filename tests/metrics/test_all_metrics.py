@@ -8,7 +8,19 @@ import torch
 from torch import nn
 from torchmetrics import MetricCollection
 
-from _reference.metrics import ALL, METHOD, SMALL, TARGET, UNDEFINED_WHERE_CONSTANT, build, needs, samples, update
+from _reference.metrics import (
+    ALL,
+    METHOD,
+    SMALL,
+    TARGET,
+    UNDEFINED_WHERE_CONSTANT,
+    UNDEFINED_WHERE_ZERO,
+    build,
+    explained,
+    needs,
+    samples,
+    update,
+)
 from _reference.nets import Counter, cnn
 from _reference.trace import snapshot
 from lit_attr import metrics
@@ -41,15 +53,15 @@ class Flat(nn.Module):
 
 
 class Broken(nn.Module):
-    """NaN for all samples that have a marked corner, whatever else is changed in them."""
+    """NaN for all samples that have a very bright pixel, whatever else is changed in them."""
 
     def __init__(self, model):
         super().__init__()
         self.model = model
 
     def forward(self, inputs):
-        marked = (inputs == 0.987654321).flatten(1).any(1)
-        return self.model(inputs).masked_fill(marked[:, None], torch.nan)
+        marked = (inputs > 0.95).flatten(1).any(1)
+        return self.model(inputs) * torch.where(marked, torch.nan, 1.0)[:, None]  # NaN gradients too
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -74,9 +86,11 @@ def test_is_public_and_has_a_function_of_its_settings(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_function_gives_the_values_of_the_class(name):
-    batch, model = samples(), cnn()
-    function = getattr(functional, name)
-    given = batch._asdict() | {"inputs": batch.images, "model": model, "target": TARGET, "method": METHOD}
+    model = cnn()
+    batch = explained(name, model, samples())
+    function, maps = getattr(functional, name), batch.attribution.sum(1)
+    given = {"inputs": batch.images, "maps": maps, "model": model, "target": TARGET, "method": METHOD}
+    given |= {"attribution": batch.attribution, "masks": batch.masks}
     first = {key: given[key] for key in inspect.signature(function).parameters if key in given}
     found = function(**first, **SMALL.get(name, {}))
     torch.testing.assert_close(found, values(build(name), model, batch), equal_nan=True)
@@ -102,7 +116,8 @@ def test_split_and_order_change_nothing(name, parts):
 @pytest.mark.parametrize("name", ALL)
 def test_values_differ_between_samples(name):
     """A metric that says the same of everything would pass most of these tests."""
-    found = values(build(name), cnn(), samples(11))
+    model = cnn()
+    found = values(build(name), model, explained(name, model, samples(11)))
     assert len(set(found[found.isfinite()].tolist())) > 1
 
 
@@ -154,7 +169,8 @@ def test_attribution_that_is_not_finite_is_skipped_and_counted(name, bad):
 @pytest.mark.parametrize("name", [name for name in ALL if sum(build(name).passes)])
 def test_output_that_is_not_finite_is_skipped_and_counted(name):
     batch, model = samples(), Broken(cnn())
-    batch.images[2, :, 0, :] = 0.987654321
+    batch.images.mul_(0.9)
+    batch.images[2, :, :2, :] = 0.975
     metric = update(build(name), model, batch)
     expected = update(build(name), model, batch.part([0, 1, 3]))
     assert metric.invalid == 1
@@ -169,7 +185,7 @@ def test_constant_attribution_is_counted(name, value):
     batch.attribution[1] = value
     metric, others = update(build(name), model, batch), update(build(name), model, batch.part([0, 2, 3]))
     assert metric.invalid == 0
-    used = 0 if name in UNDEFINED_WHERE_CONSTANT else 1
+    used = 0 if name in (UNDEFINED_WHERE_CONSTANT if value else UNDEFINED_WHERE_ZERO) else 1
     assert (metric.count - others.count, metric.constant, metric.undefined - others.undefined) == (used, used, 1 - used)
     assert metric.compute().isfinite()
 
