@@ -16,6 +16,9 @@ SMALL = {
     "deletion": {"steps": 6},
     "gap": {"steps": 6},
     "insertion": {"steps": 6},
+    "kl_deletion": {"steps": 6},
+    "kl_gap": {"steps": 6},
+    "kl_insertion": {"steps": 6},
 }
 WITH_MASKS = set()  # update needs to know where the object is
 WITH_METHOD = set()  # update needs to know what made the attribution
