@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -161,8 +162,14 @@ def _settings_of(cls: type) -> dict[str, Any]:
     """The settings of a class with their defaults."""
     if dataclasses.is_dataclass(cls):
         return {field.name: field.default for field in dataclasses.fields(cls) if field.init}
-    parameters = inspect.signature(cls).parameters
-    return {name: p.default for name, p in parameters.items() if name not in {"args", "kwargs"}}
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if typing.get_origin(parameter.annotation) is typing.Unpack:  # `**more: Unpack[More]`
+            (more,) = typing.get_args(parameter.annotation)
+            found |= dict.fromkeys(more.__annotations__)
+        elif name not in {"args", "kwargs"}:
+            found[name] = parameter.default
+    return found
 
 
 def _read(value: Any, default: Any) -> Any:

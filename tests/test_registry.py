@@ -1,3 +1,4 @@
+import typing
 from dataclasses import dataclass
 
 import pytest
@@ -168,3 +169,21 @@ def test_numbers_typed_on_a_command_line_are_read_as_numbers():
     assert METHODS.build("grad_cam", {"layer": "4"}).layer == "4"  # a name, not a number
     with pytest.raises(ValueError, match="`steps` must be a positive integer, got four"):
         METHODS.build("ig", {"steps": "four"})
+
+
+class More(typing.TypedDict, total=False):
+    width: int
+    colour: str
+
+
+def test_settings_behind_two_stars_are_known_by_their_names():
+    registry = Registry("shape", object)
+
+    @registry.register("box")
+    class Box:
+        def __init__(self, height=1.0, **more: typing.Unpack[More]):
+            self.given = {"height": height, **more}
+
+    assert registry.build("box", {"height": 2.0, "width": 3}).given == {"height": 2.0, "width": 3}
+    with pytest.raises(ValueError, match=r"shape 'box' has no setting 'with'; accepted: colour, height, width"):
+        registry.build("box", {"with": 3})

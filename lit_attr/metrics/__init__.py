@@ -2,6 +2,7 @@
 
 from lit_attr.metrics._base import METRICS, AttributionMetric, Summary, available
 from lit_attr.metrics._evaluation import Evaluation
+from lit_attr.metrics._perturbation import Perturbation
 from lit_attr.metrics.average_drop import AverageDrop, AverageGain, AverageIncrease
 from lit_attr.metrics.completeness import Completeness
 from lit_attr.metrics.deletion import Deletion
@@ -9,6 +10,9 @@ from lit_attr.metrics.explanation_similarity import ExplanationSimilarity
 from lit_attr.metrics.gap import Gap
 from lit_attr.metrics.infidelity import Infidelity
 from lit_attr.metrics.insertion import Insertion
+from lit_attr.metrics.kl_deletion import KLDeletion
+from lit_attr.metrics.kl_gap import KLGap
+from lit_attr.metrics.kl_insertion import KLInsertion
 from lit_attr.metrics.localisation import (
     AttributionLocalisation,
     MaskAUC,
@@ -17,6 +21,7 @@ from lit_attr.metrics.localisation import (
     RelevanceMass,
     RelevanceRank,
 )
+from lit_attr.metrics.perturbation_curves import PerturbationCurves
 from lit_attr.metrics.road import ROAD, ROADLeRF, ROADMoRF
 from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
 from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
@@ -42,10 +47,15 @@ __all__ = [
     "Gini",
     "Infidelity",
     "Insertion",
+    "KLDeletion",
+    "KLGap",
+    "KLInsertion",
     "MaskAUC",
     "MaskTopK",
     "MaxSensitivity",
     "MetricSuite",
+    "Perturbation",
+    "PerturbationCurves",
     "PointingGame",
     "ROADLeRF",
     "ROADMoRF",

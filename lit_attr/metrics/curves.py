@@ -1,6 +1,6 @@
 """The score along a path that replaces positions of one image by those of another, most important first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,9 +8,8 @@ from torch import Tensor
 
 from lit_attr._chunks import in_chunks
 from lit_attr._view import View
-from lit_attr.objectives import Objective
 
-__all__ = ["End", "auc", "fractions", "perturbation_curve"]
+__all__ = ["AREAS", "End", "auc", "cut_points", "perturbation_curve", "resampled"]
 
 
 class End(NamedTuple):
@@ -20,19 +19,22 @@ class End(NamedTuple):
     evidence: Tensor
 
 
-def _cut_points(positions: int, steps: int) -> list[int]:
-    """k_j = floor(j N / T), j = 0..T: how many positions are replaced after j steps."""
-    return [j * positions // steps for j in range(steps + 1)]
+def cut_points(positions: int, steps: int, per_step: int | None = None) -> list[int]:
+    """How many positions are replaced at each point, 0 first and all of them last, without repetitions.
 
-
-def fractions(positions: int, steps: int) -> list[float]:
-    """The share k_j / N of replaced positions at each of the `steps + 1` points.
+    Args:
+        positions: their number N.
+        steps: number of intervals T, at most N: k_j = floor(j N / T).
+        per_step: positions per step instead; the last step may be shorter.
 
     Example:
-        >>> fractions(positions=9, steps=2)
-        [0.0, 0.4444444444444444, 1.0]
+        >>> cut_points(10, steps=4), cut_points(10, steps=4, per_step=3), cut_points(2, steps=4)
+        ([0, 2, 5, 7, 10], [0, 3, 6, 9, 10], [0, 1, 2])
     """
-    return [k / positions for k in _cut_points(positions, steps)]
+    if per_step is not None:
+        return [*range(0, positions, per_step), positions]
+    steps = min(steps, positions)
+    return [j * positions // steps for j in range(steps + 1)]
 
 
 def auc(curve: Tensor, at: Sequence[float]) -> Tensor:
@@ -52,18 +54,42 @@ def auc(curve: Tensor, at: Sequence[float]) -> Tensor:
     return torch.trapezoid(curve, torch.tensor(at, dtype=curve.dtype, device=curve.device), dim=-1)
 
 
+AREAS: dict[str, Callable[[Tensor, Sequence[float]], Tensor]] = {
+    "trapezoid": auc,
+    "even": lambda curve, _: torch.trapezoid(curve, dim=-1) / (curve.shape[-1] - 1),
+    "mean": lambda curve, _: curve.mean(-1),
+    "unit_steps": lambda curve, _: torch.trapezoid(curve[..., 1:], dim=-1),
+}
+"""What is told of a curve: the area over the true shares; the same as if all steps were equal; the mean of all points;
+the area with steps of length one and without the first point."""
+
+
+def resampled(curve: Tensor, at: Sequence[float], points: int) -> Tensor:
+    """Curves `[..., P]` taken at the increasing `at` in 0..1, at `points` even shares, linear in between.
+
+    Example:
+        >>> resampled(torch.tensor([0.0, 1.0, 2.0]), [0.0, 0.8, 1.0], points=3)
+        tensor([0.0000, 0.6250, 2.0000])
+    """
+    taken = torch.tensor(at, dtype=curve.dtype, device=curve.device)
+    even = torch.linspace(0, 1, points, dtype=curve.dtype, device=curve.device)
+    after = torch.searchsorted(taken, even, right=True).clamp(1, len(at) - 1)
+    weight = (even - taken[after - 1]) / (taken[after] - taken[after - 1])
+    return torch.lerp(curve[..., after - 1], curve[..., after], weight)
+
+
 def perturbation_curve(
     view: View,
     start: End,
     finish: End,
     ranks: Tensor,
-    steps: int,
-    readouts: Sequence[Objective],
+    cuts: Sequence[int],
+    read: Callable[[Tensor, Tensor], Tensor],
     max_batch: int | None = None,
 ) -> Tensor:
-    """Scores on the way from `start` to `finish`; after step j the k_j = floor(j N / T) first positions are replaced.
+    """Readings on the way from `start` to `finish`; at point j the `cuts[j]` first positions are replaced.
 
-    Every readout is taken from the same forward passes: `B (min(T, N) - 1)` of them, as both ends are given. Jobs
+    All readings are taken from the same forward passes: `B (len(cuts) - 2)` of them, as both ends are given. Jobs
     (sample, step) form one flat batch; images and masks exist for one chunk of it at a time.
 
     Args:
@@ -71,33 +97,27 @@ def perturbation_curve(
         start: the images as they are at step 0.
         finish: the images when all positions are replaced.
         ranks: rank of each position, 0 first, broadcastable to the images.
-        steps: number of intervals T. With fewer positions than steps some cut points coincide; such points are
-            evaluated once and repeated, which over the true fractions gives the area of T = N.
-        readouts: functions of evidence and explained class.
+        cuts: as of `cut_points`, T+1 numbers.
+        read: what is taken from evidence `[N, K]` of variants of the samples `rows` `[N]`: `[R, N]`.
         max_batch: the most images per forward pass; None takes a default from device and image size.
 
     Returns:
-        Curves `[len(readouts), B, T+1]`.
+        Curves `[R, B, T+1]`.
     """
-    batch, positions = len(ranks), ranks.shape[1:].numel()
-    cuts = _cut_points(positions, min(steps, positions))
-    inner, index = len(cuts) - 2, view.target.index
+    batch, inner = len(ranks), len(cuts) - 2
     thresholds = torch.tensor(cuts[1:-1], device=ranks.device)
-    scores = start.evidence.new_empty(len(readouts), batch * inner)
-
-    def work(first: int, last: int) -> None:
-        jobs = torch.arange(first, last, device=ranks.device)
-        rows, threshold = jobs // inner, thresholds[jobs % inner]
-        replaced = ranks[rows] < threshold.view(-1, *[1] * (ranks.dim() - 1))
-        evidence = view.evidence(torch.where(replaced, finish.inputs[rows], start.inputs[rows]), rows)
-        scores[:, first:last] = _read(readouts, evidence, index[rows])
 
     with torch.no_grad():
+        ends = [read(end.evidence, view.rows) for end in (start, finish)]
+        scores = ends[0].new_empty(len(ends[0]), batch * inner)
+
+        def work(first: int, last: int) -> None:
+            jobs = torch.arange(first, last, device=ranks.device)
+            rows, threshold = jobs // inner, thresholds[jobs % inner]
+            replaced = ranks[rows] < threshold.view(-1, *[1] * (ranks.dim() - 1))
+            evidence = view.evidence(torch.where(replaced, finish.inputs[rows], start.inputs[rows]), rows)
+            scores[:, first:last] = read(evidence, rows)
+
         in_chunks(batch * inner, view.inputs, max_batch, work)
-        ends = [_read(readouts, end.evidence, index)[..., None] for end in (start, finish)]
-        curves = torch.cat([ends[0], scores.view(len(readouts), batch, inner), ends[1]], dim=2)
-        return curves if steps <= positions else curves[..., _cut_points(positions, steps)]
-
-
-def _read(readouts: Sequence[Objective], evidence: Tensor, index: Tensor) -> Tensor:
-    return torch.stack([readout(evidence, index) for readout in readouts])
+        between = scores.view(len(scores), batch, inner)
+        return torch.cat([ends[0][..., None], between, ends[1][..., None]], dim=2)

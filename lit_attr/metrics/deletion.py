@@ -7,13 +7,14 @@ Deviations: RISE ends at zero in normalised space, which is grey; here the end i
 told otherwise. The area is taken over the true fractions of positions, and equal values are ordered by index.
 """
 
+from typing import Unpack
+
 from torch import Tensor, nn
 
-from lit_attr._view import Passes
-from lit_attr.baselines import Baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._evaluation import Evaluation, Explained
-from lit_attr.metrics._perturbation import Perturbation
+from lit_attr.metrics._perturbation import Fill, How, Perturbation
+from lit_attr.metrics._readouts import row_of
 from lit_attr.targets import Target
 
 __all__ = ["Deletion", "deletion"]
@@ -24,9 +25,11 @@ def deletion(
     inputs: Tensor,
     target: int | Tensor | Target | None,
     attribution: Tensor,
-    fill: Baseline = "black",
+    fill: Fill | tuple[Fill, Fill] = "black",
     steps: int = 64,
     max_batch: int | None = None,
+    readout: str = "prob",
+    **how: Unpack[How],
 ) -> Tensor:
     """The deletion score of each sample, `[B]`; see `Deletion`. NaN where attribution or model output is not finite.
 
@@ -36,7 +39,8 @@ def deletion(
         >>> deletion(model, torch.rand(2, 1, 4, 4), None, torch.rand(2, 4, 4)).shape
         torch.Size([2])
     """
-    return Deletion(fill, steps, max_batch).per_sample(Evaluation(model, inputs, target).of(attribution))
+    metric = Deletion(fill, steps, max_batch, readout, **how)
+    return metric.per_sample(Evaluation(model, inputs, target).of(attribution))
 
 
 @METRICS.register("deletion")
@@ -49,10 +53,13 @@ class Deletion(AttributionMetric):
     with the symbols, the order and the arguments of `Insertion`. In [0, 1]. Costs T + 1 forward passes per sample.
 
     Args:
-        fill: what stands in for a removed position: "black" or "white" (inputs in [0, 1] only), "mean", a number in the
-            units of the inputs, or a function of the inputs; see `get_baseline`.
+        fill: what stands in for a removed position: a word such as "black", "mean" or "blur", a number in the units of
+            the inputs, a tensor, a function of the inputs, or "confusion"; see `Perturbation`.
         steps: number of intervals T of the curve.
         max_batch: the most images per forward pass; None takes a default from device and image size.
+        readout: what is read from the model instead of the probability of the target: "logit", "logprob", "accuracy",
+            "entropy" or "kl", the divergence of `KLInsertion`. Of the entropy, the other direction is better.
+        how: further settings of the curve, and presets of published protocols; see `Perturbation`.
 
     Raises:
         ValueError: as `Insertion`.
@@ -68,11 +75,22 @@ class Deletion(AttributionMetric):
 
     higher_is_better = False
 
-    def __init__(self, fill: Baseline = "black", steps: int = 64, max_batch: int | None = None) -> None:
-        perturbation = Perturbation(fill, steps, max_batch)
-        super().__init__(perturbation.protocol, Passes(steps + 1, 0), points=steps + 1, identity=fill)
+    def __init__(
+        self,
+        fill: Fill | tuple[Fill, Fill] = "black",
+        steps: int = 64,
+        max_batch: int | None = None,
+        readout: str = "prob",
+        **how: Unpack[How],
+    ) -> None:
+        perturbation = Perturbation(fill, steps, max_batch, **how)
+        self._row = row_of(readout)
+        told = perturbation.protocol | {"score": readout}
+        super().__init__(told, perturbation.passes("deletion"), points=steps + 1, identity=perturbation.fill)
         self.perturbation = perturbation
+        if readout == "entropy":
+            self.__dict__["higher_is_better"] = True  # torchmetrics refuses plain assignment
 
     def measure(self, explained: Explained) -> Reading:
         """The area under the deletion curve of each sample, and the curve."""
-        return self.perturbation.reading(explained, self.perturbation.curve(explained, "deletion"))
+        return self.perturbation.reading(explained, "deletion", self._row)

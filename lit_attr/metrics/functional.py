@@ -7,6 +7,9 @@ from lit_attr.metrics.explanation_similarity import explanation_similarity
 from lit_attr.metrics.gap import gap
 from lit_attr.metrics.infidelity import infidelity
 from lit_attr.metrics.insertion import insertion
+from lit_attr.metrics.kl_deletion import kl_deletion
+from lit_attr.metrics.kl_gap import kl_gap
+from lit_attr.metrics.kl_insertion import kl_insertion
 from lit_attr.metrics.localisation import (
     attribution_localisation,
     mask_auc,
@@ -15,6 +18,7 @@ from lit_attr.metrics.localisation import (
     relevance_mass,
     relevance_rank,
 )
+from lit_attr.metrics.perturbation_curves import perturbation_curves
 from lit_attr.metrics.road import road, road_lerf, road_morf
 from lit_attr.metrics.sensitivity import average_sensitivity, max_sensitivity
 from lit_attr.metrics.shape import complexity, effective_complexity, gini
@@ -35,9 +39,13 @@ __all__ = [
     "gini",
     "infidelity",
     "insertion",
+    "kl_deletion",
+    "kl_gap",
+    "kl_insertion",
     "mask_auc",
     "mask_topk",
     "max_sensitivity",
+    "perturbation_curves",
     "pointing_game",
     "relevance_mass",
     "relevance_rank",

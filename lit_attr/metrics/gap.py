@@ -6,13 +6,14 @@ tables of LAAI (OpenReview vOOcJdLHkS).
 Deviations: both areas share one fill, as curves with different end points do not differ by the attribution alone.
 """
 
+from typing import Unpack
+
 from torch import Tensor, nn
 
-from lit_attr._view import Passes
-from lit_attr.baselines import Baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._evaluation import Evaluation, Explained
-from lit_attr.metrics._perturbation import Perturbation
+from lit_attr.metrics._perturbation import Fill, How, Perturbation
+from lit_attr.metrics._readouts import row_of
 from lit_attr.targets import Target
 
 __all__ = ["Gap", "gap"]
@@ -23,9 +24,11 @@ def gap(
     inputs: Tensor,
     target: int | Tensor | Target | None,
     attribution: Tensor,
-    fill: Baseline = "black",
+    fill: Fill | tuple[Fill, Fill] = "black",
     steps: int = 64,
     max_batch: int | None = None,
+    readout: str = "prob",
+    **how: Unpack[How],
 ) -> Tensor:
     """Insertion minus deletion of each sample, `[B]`; see `Gap`. NaN where attribution or model output is not finite.
 
@@ -35,7 +38,8 @@ def gap(
         >>> gap(model, torch.rand(2, 1, 4, 4), None, torch.rand(2, 4, 4)).shape
         torch.Size([2])
     """
-    return Gap(fill, steps, max_batch).per_sample(Evaluation(model, inputs, target).of(attribution))
+    metric = Gap(fill, steps, max_batch, readout, **how)
+    return metric.per_sample(Evaluation(model, inputs, target).of(attribution))
 
 
 @METRICS.register("gap")
@@ -49,10 +53,13 @@ class Gap(AttributionMetric):
     says nothing. Costs 2T forward passes per sample, none where both are already evaluated.
 
     Args:
-        fill: what stands in for a removed position: "black" or "white" (inputs in [0, 1] only), "mean", a number in the
-            units of the inputs, or a function of the inputs; see `get_baseline`.
+        fill: what stands in for a removed position: a word such as "black", "mean" or "blur", a number in the units of
+            the inputs, a tensor, a function of the inputs, or "confusion"; see `Perturbation`.
         steps: number of intervals T of the curves.
         max_batch: the most images per forward pass; None takes a default from device and image size.
+        readout: what is read from the model instead of the probability of the target: "logit", "logprob", "accuracy",
+            "entropy" or "kl", the divergence of `KLInsertion`. Of the entropy, the other direction is better.
+        how: further settings of the curve, and presets of published protocols; see `Perturbation`.
 
     Raises:
         ValueError: as `Insertion`.
@@ -68,12 +75,22 @@ class Gap(AttributionMetric):
 
     higher_is_better = True
 
-    def __init__(self, fill: Baseline = "black", steps: int = 64, max_batch: int | None = None) -> None:
-        perturbation = Perturbation(fill, steps, max_batch)
-        super().__init__(perturbation.protocol, Passes(2 * steps, 0), points=steps + 1, identity=fill)
+    def __init__(
+        self,
+        fill: Fill | tuple[Fill, Fill] = "black",
+        steps: int = 64,
+        max_batch: int | None = None,
+        readout: str = "prob",
+        **how: Unpack[How],
+    ) -> None:
+        perturbation = Perturbation(fill, steps, max_batch, **how)
+        self._row = row_of(readout)
+        told = perturbation.protocol | {"score": readout}
+        super().__init__(told, perturbation.passes("gap"), points=steps + 1, identity=perturbation.fill)
         self.perturbation = perturbation
+        if readout == "entropy":
+            self.__dict__["higher_is_better"] = False  # torchmetrics refuses plain assignment
 
     def measure(self, explained: Explained) -> Reading:
         """The difference of the areas of each sample, and of the curves."""
-        inserted = self.perturbation.curve(explained, "insertion")
-        return self.perturbation.reading(explained, inserted - self.perturbation.curve(explained, "deletion"))
+        return self.perturbation.reading(explained, "gap", self._row)

@@ -1,17 +1,41 @@
 """From an attribution to an order of the positions of an input."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
 from lit_attr.metrics._precision import wide
 
-__all__ = ["average_ranks", "channel_axis", "position_map", "rank_map", "top_count"]
+__all__ = ["RANKS", "average_ranks", "channel_axis", "channel_map", "position_map", "rank_map", "ranks_by", "top_count"]
 
 
 def channel_axis(inputs: Tensor) -> int | None:
     """Axis 1, except for features `[B, D]`, which have none, and token embeddings `[B, L, E]`, where it is the last."""
     return {2: None, 3: 2}.get(inputs.dim(), 1)
+
+
+def channel_map(attribution: Tensor, inputs: Tensor) -> Tensor:
+    """The attribution with a channel axis, which may be of length one, float32 or wider, on the device of the inputs.
+
+    Args:
+        attribution: `[B, C, H, W]`, `[B, 1, H, W]` or `[B, H, W]` for images `[B, C, H, W]`; likewise with or without
+            the channel axis for other inputs; `[B, D]` for features.
+        inputs: the samples; channels are axis 1, in `[B, L, E]` the last axis, in `[B, D]` there are none.
+
+    Raises:
+        ArgumentError: where the sizes do not fit.
+    """
+    axis, shape = channel_axis(inputs), tuple(inputs.shape)
+    found = attribution.detach().to(inputs.device)
+    if axis is not None and found.shape == (*shape[:axis], *shape[axis + 1 :]):
+        found = found.unsqueeze(axis)
+    single = shape if axis is None else (*shape[:axis], 1, *shape[axis + 1 :])
+    if found.shape not in (shape, single):
+        got = f"{tuple(attribution.shape)} for inputs {shape}"
+        raise ArgumentError("attribution", got, "of the size of the inputs, with or without channels")
+    return found if found.dtype == torch.float64 else found.float()
 
 
 def position_map(attribution: Tensor, inputs: Tensor) -> Tensor:
@@ -20,9 +44,8 @@ def position_map(attribution: Tensor, inputs: Tensor) -> Tensor:
     A position is what changes as one: a pixel with all its channels, a token with its embedding, a feature.
 
     Args:
-        attribution: `[B, C, H, W]`, `[B, 1, H, W]` or `[B, H, W]` for images `[B, C, H, W]`; likewise with or without
-            the channel axis for other inputs; `[B, D]` for features.
-        inputs: the samples; channels are axis 1, in `[B, L, E]` the last axis, in `[B, D]` there are none.
+        attribution: as in `channel_map`.
+        inputs: likewise.
 
     Returns:
         The map, float32 or wider, with a channel axis of length one, so that it broadcasts to `inputs`.
@@ -34,16 +57,50 @@ def position_map(attribution: Tensor, inputs: Tensor) -> Tensor:
         >>> position_map(torch.ones(1, 3, 2, 2), torch.rand(1, 3, 2, 2)).shape
         torch.Size([1, 1, 2, 2])
     """
-    axis, shape = channel_axis(inputs), tuple(inputs.shape)
-    found = attribution.detach().to(inputs.device)
-    if axis is not None and found.shape == (*shape[:axis], *shape[axis + 1 :]):
-        found = found.unsqueeze(axis)
-    single = shape if axis is None else (*shape[:axis], 1, *shape[axis + 1 :])
-    if found.shape not in (shape, single):
-        got = f"{tuple(attribution.shape)} for inputs {shape}"
-        raise ArgumentError("attribution", got, "of the size of the inputs, with or without channels")
-    found = found if found.dtype == torch.float64 else found.float()
+    axis, found = channel_axis(inputs), channel_map(attribution, inputs)
     return found if axis is None else found.sum(axis, keepdim=True)
+
+
+_MAPS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "sum": lambda found, axis: found.sum(axis, keepdim=True),
+    "abs_sum": lambda found, axis: found.abs().sum(axis, keepdim=True),
+    "abs_of_sum": lambda found, axis: found.sum(axis, keepdim=True).abs(),
+    "max": lambda found, axis: found.amax(axis, keepdim=True),
+}
+RANKS = [*_MAPS, "union", "element"]
+
+
+def ranks_by(rank: str, attribution: Tensor, inputs: Tensor) -> Tensor:
+    """The rank of what changes as one, 0 for the most important.
+
+    Args:
+        rank: "sum", "abs_sum", "abs_of_sum" or "max" of the channels ranks positions; with "union" each channel is
+            ranked alone and a position has the best of its ranks, so that of k nominal positions up to C k are ranked
+            below k; with "element" all numbers of all channels are ranked together.
+        attribution: as in `channel_map`.
+        inputs: likewise.
+
+    Returns:
+        Ranks, int32, broadcastable to the inputs; of the shape of the inputs for "element".
+
+    Example:
+        >>> scores = torch.tensor([[[[3.0, 2.0, 1.0]], [[0.0, 5.0, 4.0]]]])  # two channels
+        >>> for rank in ("sum", "union", "element"):
+        ...     print(ranks_by(rank, scores, scores).flatten(1).tolist())
+        [[2, 0, 1]]
+        [[0, 0, 1]]
+        [[2, 3, 4, 5, 0, 1]]
+    """
+    axis, found = channel_axis(inputs), channel_map(attribution, inputs)
+    if rank == "element":
+        return rank_map(found.expand_as(inputs))
+    if axis is None:
+        return rank_map({"abs_sum": found.abs(), "abs_of_sum": found.abs()}.get(rank, found))
+    if rank == "union":
+        apart = found.movedim(axis, 1)
+        alone = rank_map(apart.flatten(0, 1)).view(apart.shape)
+        return alone.amin(1, keepdim=True).movedim(1, axis)
+    return rank_map(_MAPS[rank](found, axis))
 
 
 def rank_map(positions: Tensor) -> Tensor:

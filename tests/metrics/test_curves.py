@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lit_attr._view import looking_at
-from lit_attr.metrics.curves import End, auc, fractions, perturbation_curve
+from lit_attr.metrics.curves import AREAS, End, auc, cut_points, perturbation_curve, resampled
 from lit_attr.metrics.ranking import rank_map
 from lit_attr.objectives import logit, logprob, prob
 
@@ -17,12 +17,22 @@ def additive(features=7):
     return model
 
 
+def fractions(positions, steps):
+    return [cut / positions for cut in cut_points(positions, steps)]
+
+
 def walk(model, inputs, attribution, steps, readouts=(logit,), max_batch=None, target=1):
     with looking_at(model, inputs, target) as view, torch.no_grad():
         blank = torch.zeros_like(inputs)
         ends = [End(x, view.evidence(x, view.rows)) for x in (blank, view.inputs)]
         before = view.forwards
-        curves = perturbation_curve(view, *ends, rank_map(attribution), steps, readouts, max_batch)
+        ranks = rank_map(attribution)
+        cuts = cut_points(ranks.shape[1:].numel(), steps)
+
+        def read(evidence, rows):
+            return torch.stack([readout(evidence, view.target.index[rows]) for readout in readouts])
+
+        curves = perturbation_curve(view, *ends, ranks, cuts, read, max_batch)
     return curves, view.forwards - before
 
 
@@ -45,16 +55,6 @@ def test_all_readouts_come_from_the_same_passes():
     assert forwards == 3 * 4
     torch.testing.assert_close(curves[0].log(), curves[1])
     torch.testing.assert_close(curves[2].sigmoid(), curves[0])
-
-
-@pytest.mark.parametrize("steps", [7, 8, 11, 50])
-def test_more_steps_than_positions_repeat_points_and_keep_the_area(steps):
-    inputs, attribution = torch.rand(3, 7, dtype=torch.float64), torch.randn(3, 7)
-    (fine,), forwards = walk(additive(), inputs, attribution, steps, readouts=(prob,))
-    (exact,), _ = walk(additive(), inputs, attribution, 7, readouts=(prob,))
-    assert fine.shape == (3, steps + 1)
-    assert forwards == 3 * 6
-    torch.testing.assert_close(auc(fine, fractions(7, steps)), auc(exact, fractions(7, 7)), atol=1e-14, rtol=0)
 
 
 def test_one_step_needs_only_the_ends():
@@ -106,10 +106,25 @@ def test_points_differ_from_the_ends_only_where_they_should(batch):
         torch.testing.assert_close(point, images[0] * kept)
 
 
-def test_fractions_are_those_of_whole_positions():
-    assert fractions(4, 4) == [0, 0.25, 0.5, 0.75, 1]
-    assert fractions(5, 2) == [0, 0.4, 1]
-    assert fractions(2, 4) == [0, 0, 0.5, 0.5, 1]
+def test_cut_points():
+    assert cut_points(10, 4) == [0, 2, 5, 7, 10]
+    assert cut_points(3, 64) == [0, 1, 2, 3]
+    assert cut_points(10, 4, per_step=5) == [0, 5, 10]
+    assert cut_points(10, 4, per_step=4) == [0, 4, 8, 10]
+    assert cut_points(10, 4, per_step=11) == [0, 10]
+
+
+def test_areas():
+    curve, at = torch.tensor([[1.0, 3.0, 5.0]]), [0.0, 0.8, 1.0]
+    found = {name: float(area(curve, at)) for name, area in AREAS.items()}
+    assert found == pytest.approx({"trapezoid": 0.8 * 2 + 0.2 * 4, "even": 3.0, "mean": 3.0, "unit_steps": 4.0})
+
+
+def test_resampling_keeps_a_curve_of_lines():
+    curve, at = torch.tensor([[0.0, 1.0, 0.0], [2.0, 2.0, 4.0]]), [0.0, 0.5, 1.0]
+    expected = torch.tensor([[0.0, 0.5, 1.0, 0.5, 0.0], [2.0, 2.0, 2.0, 3.0, 4.0]])
+    torch.testing.assert_close(resampled(curve, at, 5), expected)
+    assert torch.equal(resampled(curve, at, 3), curve)
 
 
 @pytest.mark.parametrize("positions", [4, 5, 9, 49])

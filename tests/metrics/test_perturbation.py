@@ -6,8 +6,10 @@ import torch
 
 from lit_attr.metrics import Deletion, Evaluation, Gap, Insertion
 from lit_attr.metrics._perturbation import Perturbation
+from lit_attr.metrics._readouts import row_of
 from lit_attr.metrics.functional import deletion, gap, insertion
 
+PROB = row_of("prob")
 SHARED = {"insertion": insertion, "deletion": deletion}
 
 
@@ -67,8 +69,8 @@ def test_equals_the_plain_loop_with_other_fills(fill, cnn, batch, plain):
 def test_least_relevant_first_deletion_is_most_relevant_first_insertion_reversed(cnn, batch):
     images, attribution = batch()
     evaluation, perturbation = Evaluation(cnn(), images), Perturbation(steps=12)
-    inserted = perturbation.curve(evaluation.of(attribution), "insertion")
-    deleted = perturbation.curve(evaluation.of(-attribution), "deletion")
+    inserted = perturbation.reading(evaluation.of(attribution), "insertion", PROB).curve
+    deleted = perturbation.reading(evaluation.of(-attribution), "deletion", PROB).curve
     torch.testing.assert_close(deleted.flip(1), inserted, atol=1e-13, rtol=0)
 
 
@@ -76,8 +78,8 @@ def test_ends_are_the_clean_and_the_filled_score(cnn, batch):
     images, attribution = batch()
     model = cnn()
     evaluation, perturbation = Evaluation(model, images), Perturbation(fill=0.5, steps=3)
-    inserted = perturbation.curve(evaluation.of(attribution), "insertion")
-    deleted = perturbation.curve(evaluation.of(attribution), "deletion")
+    inserted = perturbation.reading(evaluation.of(attribution), "insertion", PROB).curve
+    deleted = perturbation.reading(evaluation.of(attribution), "deletion", PROB).curve
     index = evaluation.target.index[:, None]
     clean = model(images).softmax(1).gather(1, index)[:, 0].detach()
     filled = model(torch.full_like(images, 0.5)).softmax(1).gather(1, index)[:, 0].detach()
