@@ -6,10 +6,12 @@ from lit_attr.metrics.deletion import deletion
 from lit_attr.metrics.gap import gap
 from lit_attr.metrics.infidelity import infidelity
 from lit_attr.metrics.insertion import insertion
+from lit_attr.metrics.pic import aic, sic
 from lit_attr.metrics.road import road, road_lerf, road_morf
 from lit_attr.metrics.subset_correlation import subset_correlation
 
 __all__ = [
+    "aic",
     "average_drop",
     "average_gain",
     "average_increase",
@@ -21,5 +23,6 @@ __all__ = [
     "road",
     "road_lerf",
     "road_morf",
+    "sic",
     "subset_correlation",
 ]
