@@ -284,7 +284,7 @@ def available() -> list[str]:
 
     Example:
         >>> import lit_attr.metrics
-        >>> lit_attr.metrics.available()
-        ['deletion', 'gap', 'insertion']
+        >>> "insertion" in lit_attr.metrics.available()
+        True
     """
     return METRICS.names()

@@ -1,20 +1,13 @@
-"""What all metrics have in common: sums and counts, and no trace of the model."""
+"""The base of metrics, on some of them and on toys; what it promises for each is in `test_all_metrics.py`."""
 
-import pickle
-import random
-
-import numpy as np
 import pytest
 import torch
 from torch import nn
-from torchmetrics import MetricCollection
 
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.metrics import METRICS, AttributionMetric, Deletion, Evaluation, Gap, Insertion, _base, available
 from lit_attr.metrics._base import Reading
-
-NAMES = ["deletion", "gap", "insertion"]
 
 
 def small(name):
@@ -22,7 +15,12 @@ def small(name):
 
 
 def test_available():
-    assert available() == NAMES
+    assert available() == METRICS.names()
+    assert {"deletion", "gap", "insertion"} <= set(available())
+
+
+def test_which_direction_is_better():
+    assert (Insertion.higher_is_better, Deletion.higher_is_better, Gap.higher_is_better) == (True, False, True)
 
 
 def test_builds_from_plain_settings():
@@ -39,34 +37,9 @@ def test_unknown_names_and_settings():
         METRICS.build("gap", {"step": 3})
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_flags(name):
-    cls = METRICS.get(name)
-    assert cls.full_state_update is False
-    assert cls.is_differentiable is False
-    assert cls.higher_is_better is (name != "deletion")
-    assert len([c for c in cls.__mro__ if issubclass(c, AttributionMetric)]) <= 2
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("parts", [[4, 2, 4, 1], [11], [1] * 11], ids=str)
-def test_split_and_order_change_nothing(name, parts, cnn, batch):
-    images, attribution = batch(11)
-    model, order = cnn(), torch.randperm(11, generator=torch.Generator().manual_seed(4))
-    metric, expected = small(name), small(name).per_sample(Evaluation(model, images).of(attribution))
-    for part in order.split(parts):
-        metric.update(model, images[part], None, attribution[part])
-    assert metric.count == 11
-    assert float(metric.value_sum / 11) == pytest.approx(float(expected.mean()), abs=1e-12)
-    assert float(metric.compute()) == pytest.approx(float(expected.mean()), abs=1e-7)
-    error = expected.std() / 11**0.5
-    torch.testing.assert_close(metric.standard_error(), error.float())
-    assert metric.compute().dtype == metric.curve().dtype == torch.float32
-
-
 def test_shared_evaluation_gives_the_same_and_costs_once(cnn, counting, batch):
     images, attribution = batch()
-    model, metrics = counting(cnn()), [small(name) for name in NAMES]
+    model, metrics = counting(cnn()), [small(name) for name in ("deletion", "gap", "insertion")]
     evaluation = Evaluation(model, images)
     for metric in metrics:
         metric.update(model, images, None, attribution, evaluation=evaluation)
@@ -84,37 +57,6 @@ def test_evaluation_of_another_batch_is_refused(cnn, batch):
         small("gap").update(model, images, 1, attribution, evaluation=Evaluation(model, images))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_call_updates_once(name, cnn, counting, batch):
-    images, attribution = batch()
-    model, metric = counting(cnn()), small(name)
-    value = metric(model, images, None, attribution)
-    assert model.samples == 4 * metric.passes.forward
-    assert metric.count == 4
-    torch.testing.assert_close(value, metric.compute())
-    metric(model, images[:1], None, attribution[:1])
-    assert metric.count == 5
-
-
-class Constant(nn.Module):
-    def forward(self, inputs):
-        return torch.ones(len(inputs), 3, dtype=inputs.dtype)
-
-
-def test_collection_keeps_metrics_with_equal_first_batch_apart(cnn, batch):
-    images, attribution = batch()
-    collection = MetricCollection({"ins": Insertion(steps=6), "del": Deletion(steps=6), "same": Insertion(steps=6)})
-    collection.update(Constant(), images, 0, attribution)
-    assert collection.compute()["ins"] == collection.compute()["del"]
-    assert sorted(map(sorted, collection.compute_groups.values())) == [["del"], ["ins", "same"]]
-    collection.update(cnn(), images, 0, attribution)
-    for name, cls in {"ins": Insertion, "same": Insertion, "del": Deletion}.items():
-        alone = cls(steps=6)
-        for model in (Constant(), cnn()):
-            alone.update(model, images, 0, attribution)
-        assert torch.equal(collection.compute()[name], alone.compute())
-
-
 def test_configuration_is_told_apart_byte_by_byte():
     metrics = [Insertion(), Deletion(), Gap(), Insertion(steps=63), Insertion("white"), Insertion(0.0), Insertion(0.5)]
     metrics += [Insertion(lambda x: x), Insertion(lambda x: -x)]
@@ -124,131 +66,37 @@ def test_configuration_is_told_apart_byte_by_byte():
     assert torch.equal(Insertion(max_batch=3)._cfg, Insertion()._cfg)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_clone_and_pickle_keep_the_sums_and_hold_no_model(name, cnn, batch):
-    images, attribution = batch()
-    metric = small(name)
-    metric.update(cnn(), images, None, attribution)
-    for copy in (metric.clone(), pickle.loads(pickle.dumps(metric))):
-        assert torch.equal(copy.compute(), metric.compute())
-        copy.update(cnn(), images, None, -attribution)
-        assert copy.count == 8
-    metric.persistent(True)
-    assert set(metric.state_dict()) == set(metric._defaults)
-    assert not list(metric.parameters())
-    assert len(list(metric.modules())) == 1
-    metric.reset()
-    assert metric.count == 0
-
-
 def test_module_as_fill_is_not_registered():
     assert not Insertion(fill=nn.Conv2d(3, 3, 3, padding=1)).state_dict()
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_runs_in_any_gradient_mode(context, cnn, batch):
+def test_samples_that_are_not_finite_are_told(cnn, batch):
     images, attribution = batch()
-    expected = small("gap")
-    expected.update(cnn(), images, None, attribution)
-    metric, model = small("gap"), cnn()
-    with context():
-        inputs, maps = images.clone(), attribution.clone()  # inference tensors under inference_mode
-        metric.update(model, inputs, None, maps)
-        assert torch.equal(metric.compute(), expected.compute())
-    metric.update(model, inputs, None, maps)
-    assert metric.count == 8
-    assert torch.equal(metric.compute(), expected.compute())
-
-
-def test_leaves_no_trace_in_model_and_random_state(batch):
-    images, attribution = batch()
-    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(64, 5)]
-    model = nn.Sequential(*layers).double().train()
-    layers[1].eval()
-    layers[0].weight.requires_grad_(False)
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    flags = [module.training for module in model.modules()], [p.requires_grad for p in model.parameters()]
-    torch_state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    attribution[0, 1, 2, 3] = torch.nan
     metric = small("gap")
-    metric.update(model, images, None, attribution)
-    first = metric.compute()
-    metric.update(model, images, None, attribution)
-    assert torch.equal(metric.compute(), first)  # no dropout
-    assert ([module.training for module in model.modules()], [p.requires_grad for p in model.parameters()]) == flags
-    assert all(torch.equal(buffer, buffers[name]) for name, buffer in model.named_buffers())
-    assert all(p.grad is None for p in model.parameters())
-    assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.array_equal(np.random.get_state()[1], numpy_state)
-    assert random.getstate() == python_state
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
-def test_attribution_that_is_not_finite_is_skipped_and_counted(name, bad, cnn, batch):
-    images, attribution = batch()
-    expected, metric = small(name), small(name)
-    expected.update(cnn(), images[1:], None, attribution[1:])
-    attribution[0, 1, 2, 3] = bad
     metric.update(cnn(), images, None, attribution)
-    with pytest.warns(UserWarning, match=f"{name}: 3 samples used, 1 skipped for NaN or infinity"):
-        assert float(metric.compute()) == pytest.approx(float(expected.compute()), abs=1e-7)
-    torch.testing.assert_close(metric.curve(), expected.curve())
-    assert (metric.count, metric.invalid) == (3, 1)
+    with pytest.warns(UserWarning, match="gap: 3 samples used, 1 skipped for NaN or infinity"):
+        assert metric.compute().isfinite()
     value, curve, _ = metric.read(Evaluation(cnn(), images).of(attribution))
     assert value.isnan().tolist() == curve.isnan().all(1).tolist() == [True, False, False, False]
 
 
-def test_output_that_is_not_finite_is_skipped_and_counted(cnn, batch):
-    class Broken(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = cnn()
-
-        def forward(self, inputs):
-            dark = inputs.flatten(1).mean(1) < 0.25
-            return self.model(inputs).masked_fill(dark[:, None], torch.nan)
-
+def test_nothing_but_empty_batches_is_nan_with_one_warning(cnn, batch):
     images, attribution = batch()
-    images[2] *= 0.1
-    metric = Insertion(fill="white", steps=4)
-    metric.update(Broken(), images, 0, attribution)
-    assert (metric.count, metric.invalid) == (3, 1)
-    with pytest.warns(UserWarning, match="1 skipped"):
-        assert metric.compute().isfinite()
+    metric = small("gap")
+    metric.update(cnn(), images[:0], None, attribution[:0])
+    with pytest.warns(UserWarning, match="gap: 0 samples used, 0 skipped") as caught:
+        assert metric.compute().isnan()
+    assert len(caught) == 1
 
 
-def test_constant_attribution_is_used_and_counted(cnn, batch):
+def test_padding_must_be_told_in_bools(cnn, batch):
     images, attribution = batch()
-    attribution[1] = 0.0
-    metric = small("insertion")
-    metric.update(cnn(), images, None, attribution)
-    assert (metric.count, metric.constant, metric.invalid) == (4, 1, 0)
-    assert metric.compute().isfinite()
-
-
-def test_padding_is_left_out(cnn, batch):
-    images, attribution = batch()
-    expected, metric = small("gap"), small("gap")
-    expected.update(cnn(), images[:3], None, attribution[:3])
-    metric.update(cnn(), images, None, attribution, valid=torch.tensor([True, True, True, False]))
-    assert metric.count == 3
-    assert float(metric.value_sum) == pytest.approx(float(expected.value_sum), abs=1e-12)
-    assert metric.invalid == 0
+    metric = small("gap")
     with pytest.raises(ValueError, match=r"`valid` must be a bool tensor \[4\], got torch.bool \(3,\)"):
         metric.update(cnn(), images, None, attribution, valid=torch.ones(3, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"`valid` must be a bool tensor \[4\], got torch.int64 \(4,\)"):
         metric.update(cnn(), images, None, attribution, valid=torch.ones(4, dtype=torch.long))
-
-
-def test_empty_batch_adds_nothing_and_runs_nothing(cnn, counting, batch):
-    images, attribution = batch()
-    model, metric = counting(cnn()), small("gap")
-    metric.update(model, images[:0], None, attribution[:0])
-    assert model.samples == 0
-    with pytest.warns(UserWarning, match="gap: 0 samples used, 0 skipped") as caught:
-        assert metric.compute().isnan()
-    assert len(caught) == 1
-    assert metric.per_sample(Evaluation(model, images[:0]).of(attribution[:0])).shape == (0,)
 
 
 def test_compute_before_update_is_nan_with_one_warning():

@@ -10,33 +10,38 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
 
-from lit_attr.metrics import METRICS
+from _reference.metrics import ALL, build, samples, update
+from _reference.nets import cnn
 
 SHARES = [[(0, 4), (4, 6)], [(6, 10), (10, 11)]]  # (4, 2) samples on rank 0, (4, 1) on rank 1
+PATH = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])  # _reference
+
+
+def gathered(metric, name):
+    state = getattr(metric, name)
+    return (torch.cat(state) if isinstance(state, list) else state).flatten().tolist()
 
 
 def totals(rank=None):
     """Sums and results of the samples of one rank, or of all."""
     torch.set_num_threads(1)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(11, 1, 5, 5, generator=generator, dtype=torch.float64)
-    attribution = torch.randn(11, 1, 5, 5, generator=generator, dtype=torch.float64)
-    attribution[7] = torch.nan
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(25, 4, dtype=torch.float64))
+    batch, model = samples(11), cnn()
+    batch.attribution[7, 0, 3, 3] = torch.nan
     found = {}
-    for name in METRICS.names():
-        metric = METRICS.build(name, {"steps": 6})
+    for name in ALL:
+        metric = build(name)
         for start, stop in SHARES[rank] if rank is not None else SHARES[0] + SHARES[1]:
-            metric.update(model, images[start:stop], None, attribution[start:stop])
-        curve, error = metric.curve().tolist(), float(metric.standard_error())
+            update(metric, model, batch.part(slice(start, stop)))
+        summary = metric.summaries()["all"]
+        shown = [float(metric.compute()), float(summary.standard_error), float(summary.samples)]
+        shown += [] if summary.curve is None else metric.curve().tolist()
         with metric.sync_context():
-            sums = [float(metric.value_sum), float(metric.square_sum), *metric.curve_sum.flatten().tolist()]
-            counts = [int(metric.count), int(metric.invalid), int(metric.constant), *metric._cfg.tolist()]
-        assert int(metric.count) == (10 if rank is None else (6, 4)[rank])  # its own again after the gathering
-        found[name] = {"sums": sums, "counts": counts, "shown": [float(metric.compute()), error, *curve]}
+            states = {state: gathered(metric, state) for state in metric._defaults}
+        own = int(metric.count + metric.invalid + metric.undefined)  # its own again after the gathering
+        assert own == (11 if rank is None else (6, 5)[rank])
+        found[name] = {"states": states, "shown": shown}
     return found
 
 
@@ -48,12 +53,12 @@ def worker(rank, folder):
 
 
 @pytest.mark.slow  # two processes import torch
-@pytest.mark.filterwarnings("ignore:.*1 skipped for NaN:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*(skipped for NaN|leaves out samples):UserWarning")
 def test_two_processes_equal_one():
     if not (dist.is_available() and dist.is_gloo_available()):
         pytest.skip("NOT TESTED: this torch has no gloo, so metrics over two processes are not checked")
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": PATH}
         commands = [[sys.executable, __file__, str(rank), folder] for rank in (0, 1)]
         started = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in commands]
         try:
@@ -68,9 +73,9 @@ def test_two_processes_equal_one():
     torch.set_num_threads(threads)
     assert both[0] == both[1]
     for name, one in expected.items():
-        assert both[0][name]["counts"] == one["counts"]
-        assert both[0][name]["sums"] == pytest.approx(one["sums"], abs=1e-12)
-        assert both[0][name]["shown"] == pytest.approx(one["shown"], abs=1e-6)
+        for state, values in one["states"].items():
+            assert both[0][name]["states"][state] == pytest.approx(values, abs=1e-12), (name, state)
+        assert both[0][name]["shown"] == pytest.approx(one["shown"], abs=1e-6), name
 
 
 if __name__ == "__main__":

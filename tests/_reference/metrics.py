@@ -1,0 +1,66 @@
+"""Every registered metric with few steps, for tests of what all of them promise.
+
+A metric that is registered takes part by itself, with its defaults; it gets an entry below where those are slow, or
+where it needs more than an attribution.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lit_attr.attribution import Saliency
+from lit_attr.metrics import METRICS
+
+SMALL = {
+    "deletion": {"steps": 6},
+    "gap": {"steps": 6},
+    "insertion": {"steps": 6},
+}
+WITH_MASKS = set()  # update needs to know where the object is
+WITH_METHOD = set()  # update needs to know what made the attribution
+UNDEFINED_WHERE_CONSTANT = set()  # have no value for an attribution that is the same everywhere
+
+ALL = METRICS.names()
+METHOD = Saliency(signed=True)
+TARGET = 1
+
+
+class Batch(NamedTuple):
+    """What a metric is updated with."""
+
+    images: Tensor
+    attribution: Tensor
+    masks: Tensor
+
+    def part(self, which):
+        """Some of the samples."""
+        return Batch(*(tensor[which] for tensor in self))
+
+
+def samples(size=4, channels=3, length=12):
+    """Images in [0, 1], a signed attribution of them and masks of a few positions, float64; always the same."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(size, channels, length, length, generator=generator, dtype=torch.float64)
+    attribution = torch.randn(size, channels, length, length, generator=generator, dtype=torch.float64)
+    masks = torch.zeros(size, length, length, dtype=torch.bool)
+    for i in range(size):
+        masks[i, i % 5 : i % 5 + 4, 3 : 6 + i % 3] = True
+    return Batch(images, attribution, masks)
+
+
+def build(name, **settings):
+    return METRICS.build(name, SMALL.get(name, {}) | settings)
+
+
+def needs(name, batch):
+    """The arguments of `update` that only some metrics ask for."""
+    masks = {"masks": batch.masks} if name in WITH_MASKS else {}
+    return masks | ({"method": METHOD} if name in WITH_METHOD else {})
+
+
+def update(metric, model, batch, target=TARGET, **more):
+    """Give a metric a batch, and whatever it needs besides."""
+    needed = needs(METRICS.name_of(metric), batch)
+    metric.update(model, batch.images, target, batch.attribution, **needed, **more)
+    return metric
