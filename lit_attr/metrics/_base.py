@@ -15,10 +15,9 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
+from lit_attr.metrics._precision import WITHOUT_FLOAT64 as _WITHOUT_FLOAT64
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
-
-_WITHOUT_FLOAT64 = ("mps",)
 
 
 class Reading(NamedTuple):

@@ -1,20 +1,20 @@
-"""One number per scalar of an input, sums in float64, and random draws that belong to no batch."""
+"""One number per scalar of an input, and random draws that belong to no batch."""
 
 import zlib
 
 import torch
 from torch import Tensor
 
-from lit_attr.metrics._base import _WITHOUT_FLOAT64
 from lit_attr.metrics._evaluation import Explained
+from lit_attr.metrics._precision import wide
 from lit_attr.metrics.ranking import channel_axis
 
 SCORE = "{} of the target (None: the class predicted on the clean input)"
 
 
-def wide(tensor: Tensor) -> Tensor:
-    """The tensor in float64, in which sums are exact enough; in float32 on devices without."""
-    return tensor.float() if tensor.device.type in _WITHOUT_FLOAT64 else tensor.double()
+def named(setting: object) -> str | float:
+    """A setting as it stands in a protocol: a word or a number, the name of a function, else that of its class."""
+    return setting if isinstance(setting, str | float | int) else getattr(setting, "__name__", type(setting).__name__)
 
 
 def element_map(explained: Explained) -> Tensor:
@@ -27,7 +27,7 @@ def element_map(explained: Explained) -> Tensor:
         tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     inputs = explained.evaluation.inputs
-    axis, found = channel_axis(inputs), wide(explained.attribution.detach().to(inputs.device))
+    axis, found = channel_axis(inputs), wide(explained.attribution.to(inputs.device))
     if axis is None or found.shape == inputs.shape:
         return found
     if found.dim() < inputs.dim():
@@ -41,11 +41,11 @@ def generator_of(seed: int, number: int) -> torch.Generator:
 
 
 def moves(differences: Tensor, score: Tensor) -> Tensor:
-    """Samples whose score changes by more than the rounding of the score, bool `[B]`.
+    """Samples whose score changes by more than the rounding of the score, or is not finite, bool `[B]`.
 
     Args:
         differences: of the score `[B, K]`.
         score: on the clean input, `[B]`, in the precision in which the model gives it.
     """
     rounding = 4 * torch.finfo(score.dtype).eps * score.abs()
-    return differences.abs().amax(1) > rounding
+    return ~(differences.abs().amax(1) <= rounding)

@@ -20,8 +20,9 @@ from lit_attr._checks import ArgumentError, batch_limit, one_of, positive_int, u
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
-from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves, wide
+from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._precision import wide
 from lit_attr.objectives import logit
 from lit_attr.targets import Target
 

@@ -27,8 +27,9 @@ from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._diffusion import diffuse
-from lit_attr.metrics._elements import generator_of, wide
+from lit_attr.metrics._elements import generator_of
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._precision import wide
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
 

@@ -15,13 +15,22 @@ from lit_attr.metrics import METRICS
 SMALL = {
     "deletion": {"steps": 6},
     "gap": {"steps": 6},
+    "infidelity": {"samples": 6},
     "insertion": {"steps": 6},
+    "road": {"percentages": (20, 70)},
+    "road_lerf": {"percentages": (20, 70)},
+    "road_morf": {"percentages": (20, 70)},
+    "sic": {"thresholds": (0.1, 0.5), "min_score": 0},
+    "subset_correlation": {"sizes": (0.1, 0.5), "subsets": 8},
 }
 WITH_MASKS = set()  # update needs to know where the object is
 WITH_METHOD = set()  # update needs to know what made the attribution
-UNDEFINED_WHERE_CONSTANT = set()  # have no value for an attribution that is the same everywhere
+UNDEFINED_WHERE_CONSTANT = {"subset_correlation"}  # have no value for an attribution that is the same everywhere
 
-ALL = METRICS.names()
+# Its value exists where the target is predicted, but not when blurred, of which these samples and networks have none.
+APART = {"aic"}
+
+ALL = [name for name in METRICS.names() if name not in APART]
 METHOD = Saliency(signed=True)
 TARGET = 1
 
