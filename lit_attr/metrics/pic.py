@@ -135,7 +135,7 @@ class _Information:
         def work(first: int, last: int) -> None:
             jobs = torch.arange(first, last, device=rows.device)
             part = rows[first:last]
-            levels = self._filled(_levels(view.inputs[part]).to(view.dtype), mask(part, jobs))
+            levels = self._filled(_levels(view.inputs[part]), mask(part, jobs))
             evidence = view.evidence((levels / 255).to(view.inputs.dtype), part)
             scores[:, first:last] = _scores(view, evidence, part).to(scores)
             entropy[first:last] = _bytes(levels).to(entropy)
@@ -174,7 +174,8 @@ def _revealed(threshold: float, pixels: int) -> int:
 
 
 def _levels(images: Tensor) -> Tensor:
-    return (images * 255).round().clamp(0, 255)
+    """From [0, 1] to 0..255, float32 or wider: bfloat16 has not as many numbers there."""
+    return (images.to(torch.promote_types(images.dtype, torch.float32)) * 255).round().clamp(0, 255)
 
 
 def _scores(view: View, evidence: Tensor, rows: Tensor) -> Tensor:
@@ -192,7 +193,7 @@ def _bytes(levels: Tensor) -> Tensor:
             file, format="webp", lossless=True, quality=100
         )
         sizes.append(file.tell())
-    return torch.tensor(sizes, dtype=torch.float64, device=levels.device)
+    return torch.tensor(sizes, dtype=torch.long, device=levels.device)
 
 
 def _triangulated(image: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

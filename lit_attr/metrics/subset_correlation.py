@@ -113,7 +113,7 @@ class _Subsets:
         size, generator = self._size(number, units), generator_of(self.seed, number)
         subsets = torch.zeros(self.subsets, units, dtype=torch.bool)
         for subset in subsets:
-            subset[torch.randperm(units, generator=generator)[:size]] = True
+            subset[torch.randperm(units, generator=generator, dtype=torch.int32)[:size]] = True
         return subsets
 
     def _size(self, number: int, units: int) -> int:

@@ -14,7 +14,7 @@ from lit_attr.metrics import AIC, SIC
 from lit_attr.metrics._diffusion import diffuse
 from lit_attr.metrics._evaluation import Evaluation
 from lit_attr.metrics.functional import aic, sic
-from lit_attr.metrics.pic import THRESHOLDS, _curve, _revealed, _start
+from lit_attr.metrics.pic import THRESHOLDS, _curve, _levels, _revealed, _start
 
 FEW = (0.05, 0.2, 0.6)
 
@@ -250,3 +250,10 @@ def test_normalised_inputs_are_refused():
     images, attribution = eight_bit()
     with pytest.raises(ValueError, match=r"`inputs` must be images in \[0, 1\]"):
         sic(linear(), images * 3, 1, attribution)
+
+
+def test_levels_of_half_precision_are_counted_in_single():
+    """In bfloat16 there is nothing between 254 and 256."""
+    found = _levels(torch.tensor([1.0, 0.99609375], dtype=torch.bfloat16))
+    assert (found.dtype, found.tolist()) == (torch.float32, [255, 254])
+    assert _levels(torch.tensor([0.5], dtype=torch.float64)).dtype == torch.float64
