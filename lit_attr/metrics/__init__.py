@@ -22,6 +22,7 @@ from lit_attr.metrics.localisation import (
     RelevanceRank,
 )
 from lit_attr.metrics.perturbation_curves import PerturbationCurves
+from lit_attr.metrics.pic import AIC, SIC
 from lit_attr.metrics.road import ROAD, ROADLeRF, ROADMoRF
 from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
 from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
@@ -29,8 +30,10 @@ from lit_attr.metrics.subset_correlation import SubsetCorrelation
 from lit_attr.metrics.suite import MetricSuite
 
 __all__ = [
+    "AIC",
     "METRICS",
     "ROAD",
+    "SIC",
     "AttributionLocalisation",
     "AttributionMetric",
     "AverageDrop",

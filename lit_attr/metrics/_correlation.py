@@ -42,4 +42,4 @@ def mean_ranks(values: Tensor) -> Tensor:
 
 def _unit(rows: Tensor) -> Tensor:
     rows = rows / rows.abs().amax(1, keepdim=True)  # squares of small numbers are zero; 0 / 0 is NaN
-    return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows / rows.square().sum(1, keepdim=True).sqrt()

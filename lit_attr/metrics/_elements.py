@@ -12,6 +12,11 @@ from lit_attr.metrics.ranking import channel_axis
 SCORE = "{} of the target (None: the class predicted on the clean input)"
 
 
+def named(setting: object) -> str | float:
+    """A setting as it stands in a protocol: a word or a number, the name of a function, else that of its class."""
+    return setting if isinstance(setting, str | float | int) else getattr(setting, "__name__", type(setting).__name__)
+
+
 def element_map(explained: Explained) -> Tensor:
     """The attribution in the shape of the inputs, `wide`; without channels it is spread evenly, so that sums stay.
 
@@ -36,11 +41,11 @@ def generator_of(seed: int, number: int) -> torch.Generator:
 
 
 def moves(differences: Tensor, score: Tensor) -> Tensor:
-    """Samples whose score changes by more than the rounding of the score, bool `[B]`.
+    """Samples whose score changes by more than the rounding of the score, or is not finite, bool `[B]`.
 
     Args:
         differences: of the score `[B, K]`.
         score: on the clean input, `[B]`, in the precision in which the model gives it.
     """
     rounding = 4 * torch.finfo(score.dtype).eps * score.abs()
-    return differences.abs().amax(1) > rounding
+    return ~(differences.abs().amax(1) <= rounding)

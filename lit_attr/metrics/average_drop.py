@@ -18,7 +18,7 @@ from lit_attr._checks import ArgumentError, batch_limit
 from lit_attr._view import Passes
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
-from lit_attr.metrics._elements import SCORE
+from lit_attr.metrics._elements import SCORE, named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
@@ -51,7 +51,7 @@ class _Masking:
         return {
             "mask": soft if self._keep is None else f"1 on the {self._keep} of the positions of largest signed sum",
             "constant_map": "masks nothing",
-            "fill": self._fill if isinstance(self._fill, str | float | int) else type(self._fill).__name__,
+            "fill": named(self._fill),
             "score": SCORE.format("softmax probability"),
         }
 

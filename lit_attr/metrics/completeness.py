@@ -15,7 +15,7 @@ from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
-from lit_attr.metrics._elements import element_map
+from lit_attr.metrics._elements import element_map, named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._precision import wide
 from lit_attr.objectives import OBJECTIVES, Objective, get_objective
@@ -47,6 +47,13 @@ def completeness(
     """
     metric = Completeness(relative, baseline, objective, max_batch)
     return metric.per_sample(Evaluation(model, inputs, target).of(attribution))
+
+
+class _Reference(NamedTuple):
+    """What attributions without an end point are held against; a tuple, as torchmetrics would register a network."""
+
+    baseline: Baseline
+    objective: Objective
 
 
 class _Balance(NamedTuple):
@@ -108,16 +115,17 @@ class Completeness(AttributionMetric):
     ) -> None:
         check_baseline("baseline", baseline)
         batch_limit("max_batch", max_batch)
-        self._objective, self._baseline, self._max_batch = get_objective(objective), baseline, max_batch
-        self._relative = relative
+        self._reference = _Reference(baseline, get_objective(objective))
+        self._relative, self._max_batch = relative, max_batch
+        function = self._reference.objective
         protocol = {
             "relative": relative,
             "explanation_with_end_point": "its own completeness_error",
-            "objective": getattr(self._objective, "__name__", type(self._objective).__name__),
-            "baseline": baseline if isinstance(baseline, str | float | int) else type(baseline).__name__,
+            "objective": named(function),
+            "baseline": named(baseline),
         }
-        known = OBJECTIVES.get(str(protocol["objective"])) is self._objective
-        super().__init__(protocol, Passes(2, 0), identity=(baseline, None if known else self._objective))
+        known = OBJECTIVES.get(str(protocol["objective"])) is function
+        super().__init__(protocol, Passes(2, 0), identity=(baseline, None if known else function))
 
     def measure(self, explained: Explained) -> Reading:
         """The error of each sample, absolute or relative to the change."""
@@ -137,8 +145,8 @@ class Completeness(AttributionMetric):
 
     def _found(self, explained: Explained) -> _Balance:
         evaluation = explained.evaluation
-        objective, index = self._objective, evaluation.target.index
-        key = ("objective at the baseline", self._baseline, objective)
+        objective, index = self._reference.objective, evaluation.target.index
+        key = ("objective at the baseline", *self._reference)
         start = wide(evaluation.once(key, lambda: self._at_baseline(evaluation)))
         end = wide(objective(evaluation.evidence, index))
         error = element_map(explained).flatten(1).sum(1) - (end - start)
@@ -146,5 +154,5 @@ class Completeness(AttributionMetric):
 
     def _at_baseline(self, evaluation: Evaluation) -> Tensor:
         with evaluation.view() as view:
-            points = get_baseline("baseline", self._baseline, view.inputs)
-            return view.value(points, view.rows, self._objective, self._max_batch)
+            points = get_baseline("baseline", self._reference.baseline, view.inputs)
+            return view.value(points, view.rows, self._reference.objective, self._max_batch)

@@ -19,12 +19,14 @@ from lit_attr.metrics.localisation import (
     relevance_rank,
 )
 from lit_attr.metrics.perturbation_curves import perturbation_curves
+from lit_attr.metrics.pic import aic, sic
 from lit_attr.metrics.road import road, road_lerf, road_morf
 from lit_attr.metrics.sensitivity import average_sensitivity, max_sensitivity
 from lit_attr.metrics.shape import complexity, effective_complexity, gini
 from lit_attr.metrics.subset_correlation import subset_correlation
 
 __all__ = [
+    "aic",
     "attribution_localisation",
     "average_drop",
     "average_gain",
@@ -52,5 +54,6 @@ __all__ = [
     "road",
     "road_lerf",
     "road_morf",
+    "sic",
     "subset_correlation",
 ]

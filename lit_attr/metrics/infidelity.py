@@ -28,15 +28,14 @@ from lit_attr.targets import Target
 
 __all__ = ["Infidelity", "infidelity"]
 
-_MOST_VALUES = 2**22  # of draws that exist at once
-
 Draw: TypeAlias = tuple[Tensor, Tensor]
 """What a perturbation keeps of a sample and what it adds, `x - I = keep * x + add`, each of the shape of a sample."""
 
 
 def _chosen(shape: Sequence[int], share: float, generator: torch.Generator) -> Tensor:
     size = math.prod(shape)
-    return torch.randperm(size, generator=generator)[: max(1, round(share * size))]
+    order = torch.randperm(size, generator=generator, dtype=torch.int32)  # three times as fast as of int64
+    return order[: max(1, round(share * size))]
 
 
 def _noisy_black(shape: Sequence[int], share: float, generator: torch.Generator) -> Draw:
@@ -216,11 +215,13 @@ class Infidelity(AttributionMetric):
             scores = clean.new_empty(self._samples * samples)
 
             def work(start: int, stop: int) -> None:
-                jobs = torch.arange(start, stop, device=view.inputs.device)
-                rows, first = jobs % samples, start // samples
-                keep, add = self._draws(first, (stop - 1) // samples + 1, view.inputs)
-                numbers = jobs // samples - first
-                points = torch.addcmul(add[numbers], keep[numbers], view.inputs[rows])
+                points = view.inputs.new_empty(stop - start, *view.inputs.shape[1:])
+                for k in range(start // samples, (stop - 1) // samples + 1):
+                    low, high = max(start, k * samples), min(stop, (k + 1) * samples)
+                    keep, add = self._draw(k, view.inputs)
+                    part = view.inputs[low - k * samples : high - k * samples]
+                    torch.addcmul(add, keep, part, out=points[low - start : high - start])
+                rows = torch.arange(start, stop, device=points.device) % samples
                 scores[start:stop] = view.score(view.evidence(points, rows), rows, logit)
 
             in_chunks(len(scores), view.inputs, self._max_batch, work)
@@ -233,21 +234,15 @@ class Infidelity(AttributionMetric):
         attribution = attribution / attribution.abs().amax(1, keepdim=True)  # squares of small numbers are zero
         attribution = nn.functional.normalize(attribution.where(attribution.isfinite(), 0), eps=0.5)
         weighted, found = attribution * wide(inputs).flatten(1), []
-        step = max(1, _MOST_VALUES // max(1, attribution.shape[1]))
-        for first in range(0, self._samples, step):
-            draws = self._draws(first, min(first + step, self._samples), inputs)
-            keep, add = (wide(part).flatten(1) for part in draws)
-            with torch.autocast(inputs.device.type, enabled=False):
-                found.append(weighted @ (1 - keep).T - attribution @ add.T)
-        return torch.cat(found, dim=1)
+        for k in range(self._samples):
+            keep, add = (wide(part).flatten() for part in self._draw(k, inputs))
+            found.append(weighted @ (1 - keep) - attribution @ add)
+        return torch.stack(found, dim=1)
 
-    def _draws(self, first: int, last: int, inputs: Tensor) -> Draw:
-        """Perturbations first..last, `[n, ...]`, each from a source of its own."""
-        draws = [
-            self._kind.draw(inputs.shape[1:], self._amount, generator_of(self._seed, k)) for k in range(first, last)
-        ]
-        keep, add = (torch.stack(parts).to(inputs) for parts in zip(*draws, strict=True))
-        return keep, add
+    def _draw(self, number: int, inputs: Tensor) -> Draw:
+        """One perturbation, from a source of its own."""
+        keep, add = self._kind.draw(inputs.shape[1:], self._amount, generator_of(self._seed, number))
+        return keep.to(inputs), add.to(inputs)
 
 
 def _checked(kind: _Kind, amount: float) -> float:

@@ -12,6 +12,7 @@ counts it as 0. Quantus calls the minimum of the image "black"; here a baseline 
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +24,7 @@ from lit_attr._view import Passes
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._correlation import CORRELATIONS, correlation
-from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves
+from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves, named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._precision import wide
 from lit_attr.metrics.ranking import channel_axis
@@ -33,6 +34,108 @@ from lit_attr.targets import Target
 __all__ = ["SubsetCorrelation", "subset_correlation"]
 
 _MOST_VALUES = 2**22  # of subsets that are multiplied with attributions at once
+
+
+@dataclass(frozen=True)
+class _Subsets:
+    """What is removed, and what the score says to it; see `SubsetCorrelation`."""
+
+    sizes: tuple[float, ...]
+    subsets: int
+    unit: str | int
+    baseline: Baseline
+    multiply: bool
+    seed: int
+    max_batch: int | None
+
+    def __post_init__(self) -> None:
+        for size in self.sizes:
+            good = size >= 1 if isinstance(size, int) and not isinstance(size, bool) else 0 < size < 1
+            if not good:
+                raise ArgumentError("sizes", size, "shares in (0, 1) or positive integers")
+        if not self.sizes:
+            raise ArgumentError("sizes", self.sizes, "at least one share or number")
+        positive_int("subsets", self.subsets)
+        if self.subsets < 2:
+            raise ArgumentError("subsets", self.subsets, "at least 2, as one has no correlation")
+        if isinstance(self.unit, str):
+            one_of("unit", self.unit, ["pixel", "scalar"])
+        else:
+            positive_int("unit", self.unit)
+        check_baseline("baseline", self.baseline)
+        batch_limit("max_batch", self.max_batch)
+
+    def drops(self, evaluation: Evaluation) -> list[Tensor]:
+        """How much the removal of each subset takes off the score, `[B, K]` for each size; made once per evaluation."""
+        key = ("subsets", self.sizes, self.subsets, self.unit, self.baseline, self.seed)
+        return evaluation.once(key, lambda: self._drops(evaluation))
+
+    def _drops(self, evaluation: Evaluation) -> list[Tensor]:
+        """How much the removal of each subset takes off the score, `[B, K]` for each size."""
+        clean = logit(evaluation.evidence, evaluation.target.index)
+        found = []
+        with evaluation.view() as view, torch.no_grad():
+            samples, device = len(view.inputs), view.inputs.device
+            baseline = get_baseline("baseline", self.baseline, view.inputs)
+            index = _unit_index(self.unit, view.inputs)
+            for number in range(len(self.sizes)):
+                subsets = self.draw(number, int(index.max()) + 1).to(device)
+                scores = clean.new_empty(self.subsets * samples)
+
+                def work(start: int, stop: int, subsets: Tensor = subsets, scores: Tensor = scores) -> None:
+                    jobs = torch.arange(start, stop, device=device)
+                    rows = jobs % samples
+                    points = torch.where(subsets[jobs // samples][:, index], baseline[rows], view.inputs[rows])
+                    scores[start:stop] = view.score(view.evidence(points, rows), rows, logit)
+
+                in_chunks(len(scores), view.inputs, self.max_batch, work)
+                found.append(clean[:, None] - scores.view(self.subsets, samples).T)
+        return found
+
+    def units(self, explained: Explained) -> Tensor:
+        """The attribution of each unit, `[B, U]`, float64."""
+        inputs, elements = explained.evaluation.inputs, element_map(explained)
+        if self.multiply:
+            elements = elements * wide(inputs - get_baseline("baseline", self.baseline, inputs))
+        index = _unit_index(self.unit, inputs).expand(inputs.shape[1:]).flatten()
+        zeros = elements.new_zeros(len(elements), int(index.max()) + 1)
+        return zeros.index_add(1, index, elements.flatten(1))
+
+    def sums(self, units: Tensor, number: int) -> Tensor:
+        """The attribution of each subset of one size, `[B, K]`."""
+        subsets = self.draw(number, units.shape[1])
+        step = max(1, _MOST_VALUES // units.shape[1])
+        with torch.autocast(units.device.type, enabled=False):
+            return torch.cat([units @ subsets[k : k + step].to(units).T for k in range(0, len(subsets), step)], dim=1)
+
+    def draw(self, number: int, units: int) -> Tensor:
+        """The subsets of one size, bool `[K, U]`."""
+        size, generator = self._size(number, units), generator_of(self.seed, number)
+        subsets = torch.zeros(self.subsets, units, dtype=torch.bool)
+        for subset in subsets:
+            subset[torch.randperm(units, generator=generator, dtype=torch.int32)[:size]] = True
+        return subsets
+
+    def _size(self, number: int, units: int) -> int:
+        size = self.sizes[number]
+        if isinstance(size, int):
+            if size >= units:
+                raise ArgumentError("sizes", size, f"less than the number of units, {units}")
+            return size
+        return max(1, min(units - 1, round(size * units)))
+
+
+def _unit_index(unit: str | int, inputs: Tensor) -> Tensor:
+    """The number of the unit that each scalar belongs to, broadcastable to a sample."""
+    shape, axis = list(inputs.shape[1:]), channel_axis(inputs)
+    if isinstance(unit, int):
+        if inputs.dim() != 4:
+            raise ArgumentError("inputs", f"shape {tuple(inputs.shape)}", "images [B, C, H, W] for a grid")
+        rows, columns = (torch.arange(n, device=inputs.device) * min(unit, n) // n for n in shape[1:])
+        return (rows[:, None] * min(unit, shape[2]) + columns)[None]
+    if unit == "pixel" and axis is not None:
+        shape[axis - 1] = 1
+    return torch.arange(math.prod(shape), device=inputs.device).view(shape)
 
 
 def subset_correlation(  # noqa: PLR0913 - as many as the class has settings
@@ -139,125 +242,45 @@ class SubsetCorrelation(AttributionMetric):
         settings = {"subsets": 100, "unit": "pixel", "correlation": "pearson", **self.PRESETS[preset]}
         given = {"sizes": sizes, "subsets": subsets, "unit": unit, "correlation": correlation}
         settings.update({name: value for name, value in given.items() if value is not None})
-        self._sizes: tuple[float, ...] = tuple(settings["sizes"])
-        self._subsets, self._unit, self._correlation = (settings[k] for k in ("subsets", "unit", "correlation"))
-        self._check()
-        check_baseline("baseline", baseline)
-        batch_limit("max_batch", max_batch)
-        self._baseline, self._multiply, self._seed, self._max_batch = baseline, multiply_by_inputs, seed, max_batch
+        one_of("correlation", settings["correlation"], CORRELATIONS)
+        self._correlation = settings["correlation"]
+        self._removal = removal = _Subsets(
+            tuple(settings["sizes"]),
+            settings["subsets"],
+            settings["unit"],
+            baseline,
+            multiply_by_inputs,
+            seed,
+            max_batch,
+        )
+        unit = removal.unit
         protocol = {
-            "sizes": list(self._sizes),
-            "subsets": self._subsets,
-            "unit": self._unit if isinstance(self._unit, str) else f"cells of a {self._unit} x {self._unit} grid",
+            "sizes": list(removal.sizes),
+            "subsets": removal.subsets,
+            "unit": unit if isinstance(unit, str) else f"cells of a {unit} x {unit} grid",
             "correlation": self._correlation,
-            "baseline": baseline if isinstance(baseline, str | float | int) else type(baseline).__name__,
+            "baseline": named(baseline),
             "multiply_by_inputs": multiply_by_inputs,
             "seed": seed,
             "score": SCORE.format("logit"),
             "value": "mean over sizes",
         }
-        passes = Passes(self._subsets * len(self._sizes) + 1, 0)
-        super().__init__(protocol, passes, points=len(self._sizes), identity=baseline)
+        passes = Passes(removal.subsets * len(removal.sizes) + 1, 0)
+        super().__init__(protocol, passes, points=len(removal.sizes), identity=baseline)
 
     def measure(self, explained: Explained) -> Reading:
         """The mean over sizes of the correlation of each sample, and the correlation at each size."""
         evaluation = explained.evaluation
-        key = ("subset drops", self._sizes, self._subsets, self._unit, self._baseline, self._seed)
-        drops = evaluation.once(key, lambda: self._drops(evaluation))
-        units = self._units(explained)
+        drops, units = self._removal.drops(evaluation), self._removal.units(explained)
         score = logit(evaluation.evidence, evaluation.target.index)
         defined = torch.ones(len(score), dtype=torch.bool, device=score.device)
-        if not self._multiply:
+        if not self._removal.multiply:
             defined &= ~explained.constant
-        curve, broken = [], torch.zeros_like(defined)
+        curve = []
         for number, drop in enumerate(drops):
-            sums = self._sums(units, number)
+            sums = self._removal.sums(units, number)
             spread = (sums - sums.mean(1, keepdim=True)).abs().amax(1)
             defined = defined & (spread > 1e-12 * units.abs().sum(1)) & moves(drop - drop[:, :1], score)
-            broken |= ~drop.isfinite().all(1)
             curve.append(correlation(self._correlation, sums, wide(drop)))
         curves = torch.stack(curve, dim=1)
-        return Reading(curves.mean(1), curves, defined | broken)  # an output that is not finite counts as such
-
-    def _drops(self, evaluation: Evaluation) -> list[Tensor]:
-        """How much the removal of each subset takes off the score, `[B, K]` for each size."""
-        clean = logit(evaluation.evidence, evaluation.target.index)
-        found = []
-        with evaluation.view() as view, torch.no_grad():
-            samples, device = len(view.inputs), view.inputs.device
-            baseline = get_baseline("baseline", self._baseline, view.inputs)
-            index = _unit_index(self._unit, view.inputs)
-            for number in range(len(self._sizes)):
-                subsets = self._draw(number, int(index.max()) + 1).to(device)
-                scores = clean.new_empty(self._subsets * samples)
-
-                def work(start: int, stop: int, subsets: Tensor = subsets, scores: Tensor = scores) -> None:
-                    jobs = torch.arange(start, stop, device=device)
-                    rows = jobs % samples
-                    points = torch.where(subsets[jobs // samples][:, index], baseline[rows], view.inputs[rows])
-                    scores[start:stop] = view.score(view.evidence(points, rows), rows, logit)
-
-                in_chunks(len(scores), view.inputs, self._max_batch, work)
-                found.append(clean[:, None] - scores.view(self._subsets, samples).T)
-        return found
-
-    def _units(self, explained: Explained) -> Tensor:
-        """The attribution of each unit, `[B, U]`, float64."""
-        inputs, elements = explained.evaluation.inputs, element_map(explained)
-        if self._multiply:
-            elements = elements * wide(inputs - get_baseline("baseline", self._baseline, inputs))
-        index = _unit_index(self._unit, inputs).expand(inputs.shape[1:]).flatten()
-        zeros = elements.new_zeros(len(elements), int(index.max()) + 1)
-        return zeros.index_add(1, index, elements.flatten(1))
-
-    def _sums(self, units: Tensor, number: int) -> Tensor:
-        """The attribution of each subset of one size, `[B, K]`."""
-        subsets = self._draw(number, units.shape[1])
-        step = max(1, _MOST_VALUES // units.shape[1])
-        with torch.autocast(units.device.type, enabled=False):
-            return torch.cat([units @ subsets[k : k + step].to(units).T for k in range(0, len(subsets), step)], dim=1)
-
-    def _draw(self, number: int, units: int) -> Tensor:
-        """The subsets of one size, bool `[K, U]`."""
-        size, generator = self._size(number, units), generator_of(self._seed, number)
-        subsets = torch.zeros(self._subsets, units, dtype=torch.bool)
-        for subset in subsets:
-            subset[torch.randperm(units, generator=generator)[:size]] = True
-        return subsets
-
-    def _size(self, number: int, units: int) -> int:
-        size = self._sizes[number]
-        if isinstance(size, int):
-            if size >= units:
-                raise ArgumentError("sizes", size, f"less than the number of units, {units}")
-            return size
-        return max(1, min(units - 1, round(size * units)))
-
-    def _check(self) -> None:
-        for size in self._sizes:
-            good = size >= 1 if isinstance(size, int) and not isinstance(size, bool) else 0 < size < 1
-            if not good:
-                raise ArgumentError("sizes", size, "shares in (0, 1) or positive integers")
-        if not self._sizes:
-            raise ArgumentError("sizes", self._sizes, "at least one share or number")
-        positive_int("subsets", self._subsets)
-        if self._subsets < 2:
-            raise ArgumentError("subsets", self._subsets, "at least 2, as one has no correlation")
-        if isinstance(self._unit, str):
-            one_of("unit", self._unit, ["pixel", "scalar"])
-        else:
-            positive_int("unit", self._unit)
-        one_of("correlation", self._correlation, CORRELATIONS)
-
-
-def _unit_index(unit: str | int, inputs: Tensor) -> Tensor:
-    """The number of the unit that each scalar belongs to, broadcastable to a sample."""
-    shape, axis = list(inputs.shape[1:]), channel_axis(inputs)
-    if isinstance(unit, int):
-        if inputs.dim() != 4:
-            raise ArgumentError("inputs", f"shape {tuple(inputs.shape)}", "images [B, C, H, W] for a grid")
-        rows, columns = (torch.arange(n, device=inputs.device) * min(unit, n) // n for n in shape[1:])
-        return (rows[:, None] * min(unit, shape[2]) + columns)[None]
-    if unit == "pixel" and axis is not None:
-        shape[axis - 1] = 1
-    return torch.arange(math.prod(shape), device=inputs.device).view(shape)
+        return Reading(curves.mean(1), curves, defined)

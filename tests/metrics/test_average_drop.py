@@ -144,3 +144,8 @@ def test_settings_are_checked_and_told(cls):
         cls(fill="grey")
     metrics = [cls(), cls(keep=0.5), cls(fill="mean"), cls(fill=torch.zeros_like), cls(fill=torch.ones_like)]
     assert len({tuple(metric._cfg.tolist()) for metric in metrics}) == 5
+
+
+@pytest.mark.parametrize("cls", ALL.values())
+def test_a_network_as_fill_is_not_registered(cls):
+    assert len(list(cls(fill=nn.Conv2d(3, 3, 3)).modules())) == 1

@@ -147,3 +147,8 @@ def test_settings_are_checked_and_told():
     metrics += [Completeness(objective=lambda e, i: e[:, 0]), Completeness(objective=lambda e, i: e[:, 1])]
     assert len({tuple(metric._cfg.tolist()) for metric in metrics}) == len(metrics)
     assert Completeness(objective="prob").protocol["objective"] == "prob"
+
+
+def test_networks_as_settings_are_not_registered():
+    assert not Completeness(baseline=nn.Conv2d(3, 3, 3, padding=1), objective=nn.Linear(3, 1)).state_dict()
+    assert len(list(Completeness(baseline=nn.Conv2d(3, 3, 3)).modules())) == 1

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lit_attr.metrics import Evaluation
-from lit_attr.metrics._elements import element_map, generator_of, moves, wide
+from lit_attr.metrics._elements import element_map, generator_of, moves, named
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_draws_differ_by_number_and_seed_and_are_repeated():
 
 
 def test_moves_looks_beyond_rounding():
-    score = torch.tensor([100.0, 100.0, 0.0, 0.0])
-    differences = torch.tensor([[0.0, 3e-5], [0.0, -1e-3], [0.0, 1e-12], [0.0, 0.0]])
-    assert moves(differences, score).tolist() == [False, True, True, False]
+    score = torch.tensor([100.0, 100.0, 0.0, 0.0, 1.0])
+    differences = torch.tensor([[0.0, 3e-5], [0.0, -1e-3], [0.0, 1e-12], [0.0, 0.0], [0.0, torch.nan]])
+    assert moves(differences, score).tolist() == [False, True, True, False, True]
 
 
-def test_wide_is_float64():
-    assert wide(torch.rand(2, dtype=torch.float16)).dtype == torch.float64
-    assert wide(torch.empty(1, device="meta")).dtype == torch.float64
+def test_settings_by_name():
+    found = [named(setting) for setting in ("black", 0.5, torch.zeros_like, torch.zeros(1), nn.ReLU())]
+    assert found == ["black", 0.5, "zeros_like", "Tensor", "ReLU"]

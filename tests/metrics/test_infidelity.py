@@ -16,9 +16,14 @@ from lit_attr.metrics.functional import infidelity
 KINDS = {"abe": None, "yeh": None, "gaussian": 0.2, "square": 3, "subset": 0.3}
 
 
+def draws(metric, count, images):
+    """What perturbations keep and what they add, `[K, ...]`."""
+    return [torch.stack(parts) for parts in zip(*(metric._draw(k, images) for k in range(count)), strict=True)]
+
+
 def drawn(metric, images):
     """The perturbations I, `[K, B, ...]`."""
-    keep, add = metric._draws(0, metric._samples, images)
+    keep, add = draws(metric, metric._samples, images)
     return images - (keep[:, None] * images + add[:, None])
 
 
@@ -106,7 +111,7 @@ def test_a_model_that_ignores_its_input_has_no_relative_infidelity(batch):
 def test_noisy_black_replaces_a_third_of_the_scalars_or_all(batch):
     images = torch.ones(1, 3, 40, 40)
     for kind, count in (("abe", 1600), ("yeh", 4800)):
-        keep, add = Infidelity(kind)._draws(0, 100, images)
+        keep, add = draws(Infidelity(kind), 100, images)
         assert torch.equal((keep == 0).flatten(1).sum(1), torch.full((100,), count))
         assert bool((add[keep == 1] == 0).all())
         values = add[keep == 0]
@@ -118,14 +123,14 @@ def test_noisy_black_replaces_a_third_of_the_scalars_or_all(batch):
 
 
 def test_gaussian_noise_has_the_deviation_and_is_not_clipped():
-    keep, add = Infidelity("gaussian", 0.3)._draws(0, 50, torch.rand(1, 3, 20, 20))
+    keep, add = draws(Infidelity("gaussian", 0.3), 50, torch.rand(1, 3, 20, 20))
     assert bool((keep == 1).all())
     assert float(add.std()) == pytest.approx(0.3, rel=0.02)
     assert float(add.mean()) == pytest.approx(0, abs=0.01)
 
 
 def test_squares_are_all_equally_likely():
-    keep, add = Infidelity("square", 2)._draws(0, 4000, torch.rand(1, 2, 3, 3))
+    keep, add = draws(Infidelity("square", 2), 4000, torch.rand(1, 2, 3, 3))
     assert bool((add == 0).all())
     assert torch.equal(keep[:, 0], keep[:, 1])
     found, counts = keep[:, 0].flatten(1).unique(dim=0, return_counts=True)
@@ -136,15 +141,15 @@ def test_squares_are_all_equally_likely():
 
 
 def test_a_square_larger_than_the_image_is_cut_to_it():
-    keep, _ = Infidelity("square", 50)._draws(0, 300, torch.rand(1, 1, 2, 5))
+    keep, _ = draws(Infidelity("square", 50), 300, torch.rand(1, 1, 2, 5))
     assert set((keep == 0).flatten(1).sum(1).tolist()) == {1, 4}
 
 
 def test_subset_is_zero_where_chosen():
-    keep, add = Infidelity("subset", 0.25)._draws(0, 30, torch.rand(1, 2, 4, 4))
+    keep, add = draws(Infidelity("subset", 0.25), 30, torch.rand(1, 2, 4, 4))
     assert bool((add == 0).all())
     assert torch.equal((keep == 0).flatten(1).sum(1), torch.full((30,), 8))
-    assert (Infidelity("subset", 1e-6)._draws(0, 1, torch.rand(1, 5))[0] == 0).sum() == 1
+    assert (draws(Infidelity("subset", 1e-6), 1, torch.rand(1, 5))[0] == 0).sum() == 1
 
 
 @pytest.mark.parametrize("max_batch", [1, 3, 1000])

@@ -179,3 +179,17 @@ def test_settings_are_checked_and_told(cls):
 def test_inputs_are_checked():
     with pytest.raises(ValueError, match=r"`inputs` must be images \[B, C, H, W\], got shape \(2, 6\)"):
         road(nn.Linear(6, 2), torch.rand(2, 6), 1, torch.rand(2, 6))
+
+
+def test_a_model_that_ignores_its_input_prefers_no_order(batch):
+    class Constant(nn.Module):
+        def forward(self, inputs):
+            return torch.tensor([[0.3, 1.0, 2.0]], dtype=inputs.dtype).expand(len(inputs), 3)
+
+    images, attribution = batch()
+    assert torch.equal(road(Constant(), images, 1, attribution), torch.zeros(4, dtype=torch.float64))
+    expected = float(torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64).softmax(0)[1])
+    for function in (road_morf, road_lerf):
+        torch.testing.assert_close(
+            function(Constant(), images, 1, attribution), torch.full((4,), expected, dtype=torch.float64)
+        )

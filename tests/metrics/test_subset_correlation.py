@@ -58,7 +58,7 @@ def test_equals_a_slow_loop(kind, unit, cnn, batch):
     numbers = {"pixel": 36, "scalar": 108, 2: 4, 9: 36}[unit]
     cells = torch.tensor(grid(unit if isinstance(unit, int) else 6, 6, 6))
     for p in range(2):
-        subsets = metric._draw(p, numbers)
+        subsets = metric._removal.draw(p, numbers)
         sizes = {"pixel": (3, 18), "scalar": (3, 54), 2: (3, 1), 9: (3, 18)}[unit]
         assert torch.equal(subsets.sum(1), torch.full((9,), sizes[p]))
         for i in range(4):
@@ -198,3 +198,7 @@ def test_inputs_are_checked(cnn, batch):
         subset_correlation(cnn(), images, 1, attribution, "faithfulness_correlation")
     with pytest.raises(ValueError, match=r"`inputs` must be images \[B, C, H, W\] for a grid, got shape \(2, 6\)"):
         subset_correlation(nn.Linear(6, 2), torch.rand(2, 6), 1, torch.rand(2, 6), "mu_fidelity")
+
+
+def test_a_network_as_baseline_is_not_registered():
+    assert len(list(SubsetCorrelation(baseline=nn.Conv2d(3, 3, 3)).modules())) == 1
