@@ -3,6 +3,7 @@
 from lit_attr.metrics._base import METRICS, AttributionMetric, Summary, available
 from lit_attr.metrics._evaluation import Evaluation
 from lit_attr.metrics.deletion import Deletion
+from lit_attr.metrics.explanation_similarity import ExplanationSimilarity
 from lit_attr.metrics.gap import Gap
 from lit_attr.metrics.insertion import Insertion
 from lit_attr.metrics.localisation import (
@@ -13,6 +14,7 @@ from lit_attr.metrics.localisation import (
     RelevanceMass,
     RelevanceRank,
 )
+from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
 from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
 from lit_attr.metrics.suite import MetricSuite
 
@@ -20,15 +22,18 @@ __all__ = [
     "METRICS",
     "AttributionLocalisation",
     "AttributionMetric",
+    "AverageSensitivity",
     "Complexity",
     "Deletion",
     "EffectiveComplexity",
     "Evaluation",
+    "ExplanationSimilarity",
     "Gap",
     "Gini",
     "Insertion",
     "MaskAUC",
     "MaskTopK",
+    "MaxSensitivity",
     "MetricSuite",
     "PointingGame",
     "RelevanceMass",

@@ -1,0 +1,38 @@
+"""Running an explanation method, for metrics that explain again."""
+
+from torch import Tensor, nn
+
+from lit_attr._checks import ArgumentError
+from lit_attr._view import View
+from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
+from lit_attr.targets import Target
+
+
+def explained_by(method: Explain, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None) -> Explained:
+    """A batch with the attribution that the method gives of it."""
+    evaluation = Evaluation(model, inputs, target)
+    with evaluation.view() as view:
+        attribution = method(view.model, view.inputs, view.target).detach()
+    return evaluation.of(attribution, method)
+
+
+def explain_again(
+    explained: Explained, view: View, inputs: Tensor | None = None, target: Target | None = None
+) -> Tensor:
+    """The attribution of other inputs or another target than those explained, or by a model that was changed since.
+
+    Args:
+        explained: whose method runs.
+        view: of its evaluation, open, so that gradients are possible and no trace is left.
+        inputs: to explain; None for those of the view.
+        target: to explain; None for that of the view.
+
+    Raises:
+        ArgumentError: where the method gives an attribution of another size than the one it is compared with.
+    """
+    inputs, target = view.inputs if inputs is None else inputs, target or view.target
+    found = explained.method(view.model, inputs, target).detach()
+    if found.numel() != explained.attribution.numel():
+        got = f"of shape {tuple(explained.attribution.shape)}; `method` gives {tuple(found.shape)}"
+        raise ArgumentError("attribution", got, "what `method` gives of the inputs")
+    return found.to(explained.attribution.device)
