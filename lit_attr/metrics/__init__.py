@@ -14,12 +14,15 @@ from lit_attr.metrics.localisation import (
     RelevanceMass,
     RelevanceRank,
 )
+from lit_attr.metrics.mprt import MPRT
+from lit_attr.metrics.random_logit import RandomLogit
 from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
 from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
 from lit_attr.metrics.suite import MetricSuite
 
 __all__ = [
     "METRICS",
+    "MPRT",
     "AttributionLocalisation",
     "AttributionMetric",
     "AverageSensitivity",
@@ -36,6 +39,7 @@ __all__ = [
     "MaxSensitivity",
     "MetricSuite",
     "PointingGame",
+    "RandomLogit",
     "RelevanceMass",
     "RelevanceRank",
     "Summary",

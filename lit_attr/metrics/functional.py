@@ -12,6 +12,8 @@ from lit_attr.metrics.localisation import (
     relevance_mass,
     relevance_rank,
 )
+from lit_attr.metrics.mprt import mprt
+from lit_attr.metrics.random_logit import random_logit
 from lit_attr.metrics.sensitivity import average_sensitivity, max_sensitivity
 from lit_attr.metrics.shape import complexity, effective_complexity, gini
 
@@ -28,7 +30,9 @@ __all__ = [
     "mask_auc",
     "mask_topk",
     "max_sensitivity",
+    "mprt",
     "pointing_game",
+    "random_logit",
     "relevance_mass",
     "relevance_rank",
 ]
