@@ -10,18 +10,18 @@ where the code drops them. An increase must exceed rounding.
 
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.prints import rank_zero_warn
 
 from lit_attr._checks import ArgumentError
 from lit_attr.baselines import Baseline, check_baseline
 from lit_attr.metrics._image_text import ImageTextEvaluation, Masked, value_range
-from lit_attr.metrics._precision import wide
+from lit_attr.metrics._precision import narrow_states, wide
 
 __all__ = [
     "ImageConfidenceDrop",
@@ -104,10 +104,9 @@ class _Confidence(Metric):
         value = value.where(used, 0).to(self.value_sum)
         self.value_sum = self.value_sum + value.sum()
         self.square_sum = self.square_sum + value.square().sum()
-        self.count = self.count + used.sum()
-        self.constant = self.constant + (used & constant).sum()
-        self.undefined = self.undefined + empty.sum()
-        self.invalid = self.invalid + (~used & ~empty).sum()
+        counts = {"count": used, "constant": used & constant, "undefined": empty, "invalid": ~used & ~empty}
+        for name, which in counts.items():
+            setattr(self, name, getattr(self, name) + which.sum().to(self.count))
 
     def compute(self) -> Tensor:
         """The mean, float32 scalar; NaN without a pair."""
@@ -121,6 +120,10 @@ class _Confidence(Metric):
         with self.sync_context(should_sync=self._to_sync):
             spread = (self.square_sum - self.value_sum.square() / self.count).clamp_min(0)
             return (spread / (self.count - 1) / self.count).sqrt().float()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        narrow_states(self, fn)
+        return super()._apply(fn, exclude_state)
 
 
 class ImageConfidenceDrop(_Confidence):

@@ -74,7 +74,7 @@ class MPRT(AttributionMetric):
             "independent", top down with all other layers trained.
         stages: number S of explanations.
         reinit: "reset" as the layer begins (where it has no way to, as "normal"), "normal" with mean and deviation of
-            each parameter, or "shuffle" its values.
+            each parameter, or "shuffle" its values. What has no spread, such as biases of zero, stays in the last two.
         reduction: from channels to one number per position: "abs_of_sum", "abs_sum", or "sum" with its sign.
         k: how many positions "topk" takes, or below one their share.
         seed: of the private generators, one per layer.

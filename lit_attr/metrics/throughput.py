@@ -6,15 +6,16 @@ both belong to the protocol.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lit_attr._checks import not_negative, not_negative_int, positive_int
+from lit_attr.metrics._precision import narrow_states
 
 __all__ = ["Speed", "Throughput"]
 
@@ -115,7 +116,7 @@ class Throughput(Metric):
 
     def compute(self) -> Speed:
         """Samples per second and peak memory."""
-        memory = self.peak_memory.double().where(self.peak_memory >= 0, math.nan)
+        memory = self.peak_memory.float().where(self.peak_memory >= 0, math.nan)
         each, total = (self.samples / spent.where(spent > 0, math.nan) for spent in (self.seconds, self.longest))
         return Speed(each.float(), total.float(), memory)
 
@@ -123,6 +124,10 @@ class Throughput(Metric):
     def protocol(self) -> dict[str, Any]:
         """What was timed, with size, type and device of the last batch."""
         return {"metric": "throughput", "warmup": self.warmup, **self._told}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        narrow_states(self, fn)
+        return super()._apply(fn, exclude_state)
 
 
 def _wait(device: torch.device) -> None:
