@@ -2,12 +2,19 @@
 
 from lit_attr.metrics._base import METRICS, AttributionMetric, Summary, available
 from lit_attr.metrics._evaluation import Evaluation
+from lit_attr.metrics._image_text import ImageTextEvaluation
 from lit_attr.metrics._perturbation import Perturbation
 from lit_attr.metrics.average_drop import AverageDrop, AverageGain, AverageIncrease
 from lit_attr.metrics.completeness import Completeness
 from lit_attr.metrics.deletion import Deletion
 from lit_attr.metrics.explanation_similarity import ExplanationSimilarity
 from lit_attr.metrics.gap import Gap
+from lit_attr.metrics.image_text import (
+    ImageConfidenceDrop,
+    ImageConfidenceIncrease,
+    TextConfidenceDrop,
+    TextConfidenceIncrease,
+)
 from lit_attr.metrics.infidelity import Infidelity
 from lit_attr.metrics.insertion import Insertion
 from lit_attr.metrics.kl_deletion import KLDeletion
@@ -21,17 +28,21 @@ from lit_attr.metrics.localisation import (
     RelevanceMass,
     RelevanceRank,
 )
+from lit_attr.metrics.mprt import MPRT
 from lit_attr.metrics.perturbation_curves import PerturbationCurves
 from lit_attr.metrics.pic import AIC, SIC
+from lit_attr.metrics.random_logit import RandomLogit
 from lit_attr.metrics.road import ROAD, ROADLeRF, ROADMoRF
 from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
 from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
 from lit_attr.metrics.subset_correlation import SubsetCorrelation
 from lit_attr.metrics.suite import MetricSuite
+from lit_attr.metrics.throughput import Speed, Throughput
 
 __all__ = [
     "AIC",
     "METRICS",
+    "MPRT",
     "ROAD",
     "SIC",
     "AttributionLocalisation",
@@ -48,6 +59,9 @@ __all__ = [
     "ExplanationSimilarity",
     "Gap",
     "Gini",
+    "ImageConfidenceDrop",
+    "ImageConfidenceIncrease",
+    "ImageTextEvaluation",
     "Infidelity",
     "Insertion",
     "KLDeletion",
@@ -62,9 +76,14 @@ __all__ = [
     "PointingGame",
     "ROADLeRF",
     "ROADMoRF",
+    "RandomLogit",
     "RelevanceMass",
     "RelevanceRank",
+    "Speed",
     "SubsetCorrelation",
     "Summary",
+    "TextConfidenceDrop",
+    "TextConfidenceIncrease",
+    "Throughput",
     "available",
 ]

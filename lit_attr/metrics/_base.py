@@ -15,7 +15,7 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
-from lit_attr.metrics._precision import WITHOUT_FLOAT64 as _WITHOUT_FLOAT64
+from lit_attr.metrics._precision import narrow_states
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
@@ -278,11 +278,7 @@ class AttributionMetric(Metric):
         setattr(self, name, before.index_add(0, group, which.to(before)))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
-        if fn(torch.zeros(1)).device.type in _WITHOUT_FLOAT64:
-            for name, default in self._defaults.items():
-                if isinstance(default, Tensor) and default.dtype == torch.float64:
-                    self._defaults[name] = default.float()
-                    setattr(self, name, getattr(self, name).float())
+        narrow_states(self, fn)
         return super()._apply(fn, exclude_state)
 
 

@@ -35,4 +35,4 @@ def explain_again(
     if found.numel() != explained.attribution.numel():
         got = f"of shape {tuple(explained.attribution.shape)}; `method` gives {tuple(found.shape)}"
         raise ArgumentError("attribution", got, "what `method` gives of the inputs")
-    return found.to(explained.attribution.device)
+    return found.to(explained.evaluation.inputs.device)

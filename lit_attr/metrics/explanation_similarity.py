@@ -126,6 +126,8 @@ class ExplanationSimilarity(AttributionMetric):
         if isinstance(perturb, str):
             one_of("perturb", perturb, ["noise"])
             protocol |= noise.protocol
+        elif not callable(perturb):
+            raise ArgumentError("perturb", perturb, "'noise', or a function of model, inputs and target")
         name = perturb if isinstance(perturb, str) else getattr(perturb, "__name__", type(perturb).__name__)
         passes = Passes(restarts + 1, 0)
         super().__init__({**protocol, "perturb": name}, passes, identity=perturb, explanations=restarts)

@@ -18,8 +18,10 @@ from lit_attr.metrics.localisation import (
     relevance_mass,
     relevance_rank,
 )
+from lit_attr.metrics.mprt import mprt
 from lit_attr.metrics.perturbation_curves import perturbation_curves
 from lit_attr.metrics.pic import aic, sic
+from lit_attr.metrics.random_logit import random_logit
 from lit_attr.metrics.road import road, road_lerf, road_morf
 from lit_attr.metrics.sensitivity import average_sensitivity, max_sensitivity
 from lit_attr.metrics.shape import complexity, effective_complexity, gini
@@ -47,8 +49,10 @@ __all__ = [
     "mask_auc",
     "mask_topk",
     "max_sensitivity",
+    "mprt",
     "perturbation_curves",
     "pointing_game",
+    "random_logit",
     "relevance_mass",
     "relevance_rank",
     "road",

@@ -9,6 +9,8 @@ share of signed sums need not lie in [0, 1]. A sample without an object is left 
 hit in the pointing game, and weights localisation by the size of the batch.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -180,10 +182,15 @@ def _dilated(masks: Tensor, tolerance: int) -> Tensor:
         return masks
     if masks.dim() != 3:
         raise ArgumentError("tolerance", tolerance, "zero for masks that are not [B, H, W]")
-    offsets = torch.arange(-tolerance, tolerance + 1, device=masks.device)
-    disc = offsets[:, None] ** 2 + offsets**2 <= tolerance**2
-    reached = F.conv2d(masks[:, None].float(), disc[None, None].float(), padding=tolerance)
-    return reached[:, 0] > 0.5
+    height, width = masks.shape[1:]
+    counts = F.pad(masks, (tolerance + 1, tolerance)).cumsum(2)
+    reached = torch.zeros_like(masks)
+    for dy in range(-min(tolerance, height - 1), min(tolerance, height - 1) + 1):
+        reach = math.isqrt(tolerance**2 - dy**2)  # to both sides, in the row that lies dy below
+        first, last = tolerance - reach, tolerance + 1 + reach
+        row = counts[..., last : last + width] > counts[..., first : first + width]
+        reached[:, max(0, -dy) : height - max(0, dy)] |= row[:, max(0, dy) : height - max(0, -dy)]
+    return reached
 
 
 def _reading(value: Tensor) -> Reading:

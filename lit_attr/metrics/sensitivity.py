@@ -60,9 +60,13 @@ def average_sensitivity(
     return AverageSensitivity(draws, radius, bounds, seed).per_sample(explained_by(method, model, inputs, target))
 
 
+def _flat(explained: Explained) -> Tensor:
+    return wide(explained.attribution.to(explained.evaluation.inputs.device)).flatten(1)
+
+
 def _moves(explained: Explained, noise: Noise) -> Tensor:
     """How far the attribution of each noisy copy lies from that of the input, `[B, draws]`."""
-    here = wide(explained.attribution).flatten(1)
+    here = _flat(explained)
     with explained.evaluation.view() as view:
         there = (explain_again(explained, view, noisy) for noisy in noise.copies(view.inputs))
         return torch.stack([(wide(found).flatten(1) - here).norm(dim=1) for found in there], dim=1)
@@ -71,7 +75,7 @@ def _moves(explained: Explained, noise: Noise) -> Tensor:
 def _reading(explained: Explained, noise: Noise, reduce: str) -> Reading:
     """Shares of the attribution's length; zero for one without length that does not move."""
     moves = explained.once(("moves", noise.key), lambda: _moves(explained, noise))
-    length = wide(explained.attribution).flatten(1).norm(dim=1)
+    length = _flat(explained).norm(dim=1)
     far = moves.amax(1) if reduce == "max" else moves.mean(1)
     value = (far / length).where((length > 0) | (far != 0), 0)
     # A copy whose attribution is not finite is no case of a length of zero.

@@ -22,6 +22,7 @@ SMALL = {
     "kl_gap": {"steps": 6},
     "kl_insertion": {"steps": 6},
     "max_sensitivity": {"draws": 3},
+    "mprt": {"stages": 2},
     "pointing_game": {"tolerance": 3},
     "road": {"percentages": (20, 70)},
     "road_lerf": {"percentages": (20, 70)},
@@ -38,9 +39,16 @@ WITH_MASKS = {  # update needs to know where the object is
     "relevance_rank",
 }
 # update needs to know what made the attribution
-WITH_METHOD = {"average_sensitivity", "explanation_similarity", "max_sensitivity"}
+WITH_METHOD = {"average_sensitivity", "explanation_similarity", "max_sensitivity", "mprt", "random_logit"}
 # have no value for an attribution that is the same everywhere
-UNDEFINED_WHERE_CONSTANT = {"explanation_similarity", "mask_topk", "relevance_rank", "subset_correlation"}
+UNDEFINED_WHERE_CONSTANT = {
+    "explanation_similarity",
+    "mask_topk",
+    "mprt",
+    "random_logit",
+    "relevance_rank",
+    "subset_correlation",
+}
 # have no value for an attribution that is zero everywhere, as the former
 UNDEFINED_WHERE_ZERO = UNDEFINED_WHERE_CONSTANT | {
     "attribution_localisation",

@@ -6,7 +6,7 @@ from torch import nn
 
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
-from lit_attr.metrics import METRICS, AttributionMetric, Deletion, Evaluation, Gap, Insertion, _base, available
+from lit_attr.metrics import METRICS, AttributionMetric, Deletion, Evaluation, Gap, Insertion, _precision, available
 from lit_attr.metrics._base import Reading
 
 
@@ -114,7 +114,7 @@ def test_standard_error_of_one_sample_is_nan(cnn, batch):
 
 
 def test_sums_are_float64_except_where_the_device_has_none(monkeypatch):
-    monkeypatch.setattr(_base, "_WITHOUT_FLOAT64", ("meta",))
+    monkeypatch.setattr(_precision, "WITHOUT_FLOAT64", ("meta",))
     metric = small("gap")
     assert metric.value_sum.dtype == metric.curve_sum.dtype == torch.float64
     metric.to("cpu")

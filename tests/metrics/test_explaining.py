@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from _reference.nets import cnn as net
+from _reference.trace import snapshot
 from lit_attr.attribution import Saliency
-from lit_attr.metrics import Evaluation
+from lit_attr.metrics import METRICS, Evaluation
 from lit_attr.metrics._explaining import explain_again, explained_by
 from lit_attr.targets import ClassTarget
 
@@ -39,3 +41,37 @@ def test_another_size_is_refused(cnn, batch):
     message = r"`attribution` must be what `method` gives .* shape \(4, 6, 6\); `method` gives \(4, 3, 6, 6\)"
     with explained.evaluation.view() as view, pytest.raises(ValueError, match=message):
         explain_again(explained, view)
+
+
+AGAIN = {
+    "average_sensitivity": {"draws": 2},
+    "explanation_similarity": {"restarts": 2},
+    "max_sensitivity": {"draws": 2},
+    "mprt": {"stages": 2},
+    "random_logit": {},
+}
+
+
+def drawing(model, inputs, target):
+    """A method that draws from the global random state."""
+    return Saliency(signed=True)(model, inputs, target) * torch.rand_like(inputs)
+
+
+@pytest.mark.parametrize("name", AGAIN)
+@pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_no_trace_of_metrics_that_explain_again(name, context):
+    model, metric = net().train(), METRICS.build(name, AGAIN[name])
+    model[1].eval()
+    images = torch.rand(3, 3, 8, 8, dtype=torch.float64)
+    with context():
+        before, inputs = snapshot(model), images.clone()
+        metric.update(model, inputs, None, inputs - 0.5, method=drawing)
+        assert snapshot(model) == before
+    assert metric.count + metric.undefined == 3
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_without_a_method_it_is_asked_for(name, cnn, batch):
+    images = batch()[0]
+    with pytest.raises(ValueError, match="`method` must be given for a metric that explains again"):
+        METRICS.build(name, AGAIN[name]).update(cnn(), images, 0, images)

@@ -144,6 +144,10 @@ def test_what_is_not_finite_is_counted_as_invalid(where, cnn, batch):
 def test_settings_are_checked_and_told():
     with pytest.raises(ValueError, match="`perturb` is 'nois'"):
         ExplanationSimilarity(perturb="nois")
+    with pytest.raises(
+        ValueError, match="`perturb` must be 'noise', or a function of model, inputs and target, got None"
+    ):
+        ExplanationSimilarity(perturb=None)
     with pytest.raises(ValueError, match="`restarts` must be a positive integer"):
         ExplanationSimilarity(restarts=0)
     with pytest.raises(ValueError, match="`measure` is 'kendall'"):

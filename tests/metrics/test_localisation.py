@@ -89,7 +89,7 @@ def test_increasing_maps_of_ranked_metrics(name):
     assert same == (name not in {"relevance_mass", "attribution_localisation"})
 
 
-@pytest.mark.parametrize("tolerance", [0, 1, 2, 5])
+@pytest.mark.parametrize("tolerance", [0, 1, 2, 5, 40])
 def test_tolerance_is_the_distance_to_the_object(tolerance):
     generator = torch.Generator().manual_seed(1)
     maps = torch.rand(20, 12, 9, generator=generator)

@@ -24,9 +24,9 @@ def test_against_captum(cnn, batch):
     model, images = cnn(), batch()[0]
     noisy = iter(Noise(4, 0.1, "auto", 0).copies(images))
     expected = sensitivity_max(
-        lambda inputs: METHOD(model, inputs[0] if isinstance(inputs, tuple) else inputs, 2),
+        lambda inputs: (METHOD(model, inputs[0] if isinstance(inputs, tuple) else inputs, 2),),
         images,
-        lambda inputs: next(noisy),
+        lambda inputs: (next(noisy),),
         n_perturb_samples=4,
         max_examples_per_batch=4,
     )
