@@ -215,13 +215,11 @@ class Infidelity(AttributionMetric):
             scores = clean.new_empty(self._samples * samples)
 
             def work(start: int, stop: int) -> None:
-                points = view.inputs.new_empty(stop - start, *view.inputs.shape[1:])
+                rows = torch.arange(start, stop, device=view.inputs.device) % samples
+                points = view.inputs[rows]  # a copy, in the memory format of the inputs
                 for k in range(start // samples, (stop - 1) // samples + 1):
-                    low, high = max(start, k * samples), min(stop, (k + 1) * samples)
                     keep, add = self._draw(k, view.inputs)
-                    part = view.inputs[low - k * samples : high - k * samples]
-                    torch.addcmul(add, keep, part, out=points[low - start : high - start])
-                rows = torch.arange(start, stop, device=points.device) % samples
+                    points[max(0, k * samples - start) : (k + 1) * samples - start].mul_(keep).add_(add)
                 scores[start:stop] = view.score(view.evidence(points, rows), rows, logit)
 
             in_chunks(len(scores), view.inputs, self._max_batch, work)
@@ -246,7 +244,7 @@ class Infidelity(AttributionMetric):
 
 
 def _checked(kind: _Kind, amount: float) -> float:
-    good = amount > 0
+    good = isinstance(amount, int | float) and amount > 0
     if kind.accepted == "in (0, 1]":
         good &= amount <= 1
     elif kind.accepted == "a positive integer":

@@ -215,6 +215,7 @@ def test_protocol_tells_settings_apart():
         ({"perturbation": "subset", "amount": 0.0}, r"`amount` must be in \(0, 1\], got 0.0"),
         ({"perturbation": "square", "amount": 2.5}, "`amount` must be a positive integer, got 2.5"),
         ({"perturbation": "gaussian", "amount": -1.0}, "`amount` must be a positive number, got -1.0"),
+        ({"perturbation": "gaussian", "amount": "0.1"}, r"`amount` must be a positive number, got 0\.1"),
         ({"max_batch": 0}, "`max_batch` must be a positive integer"),
     ],
 )
@@ -229,3 +230,20 @@ def test_inputs_are_checked(cnn, batch):
         infidelity(cnn(), images * 3, 1, attribution, samples=2)
     with pytest.raises(ValueError, match=r"`inputs` must be images \[B, C, H, W\] for squares, got \[B, 6\]"):
         infidelity(nn.Linear(6, 2), torch.rand(2, 6), 1, torch.rand(2, 6), "square", samples=2)
+
+
+def test_perturbed_inputs_keep_the_memory_format(cnn, batch):
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model, self.formats = cnn(), []
+
+        def forward(self, inputs):
+            self.formats.append(inputs.is_contiguous(memory_format=torch.channels_last))
+            return self.model(inputs)
+
+    images, attribution = batch()
+    model = Watching()
+    found = infidelity(model, images.to(memory_format=torch.channels_last), 1, attribution, samples=5)
+    assert all(model.formats)
+    torch.testing.assert_close(found, infidelity(cnn(), images, 1, attribution, samples=5))
