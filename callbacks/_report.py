@@ -1,6 +1,7 @@
 """What one round of explanations found, written into the run's folder and sent to the loggers."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +49,12 @@ class Report:
     Attributes:
         records: in the order in which the samples were chosen.
         summaries: of the metrics, over the samples.
+        along: per metric with a curve, what the curve runs along.
     """
 
     records: list[Record]
     summaries: Summaries
+    along: Mapping[str, str]
 
     @property
     def scores(self) -> dict[str, float]:
@@ -89,8 +92,8 @@ def write_report(trainer: L.Trainer, report: Report, name: str = "explain") -> N
     log_table(trainer.loggers, f"{name}/samples", columns, rows, step)
     for metric, by_method in report.curves.items():
         points = len(next(iter(by_method.values())))
-        fractions = [i / (points - 1) for i in range(points)]
-        log_curves(trainer.loggers, f"{name}/curves/{metric}", fractions, by_method, "fraction of the image", step)
+        fractions = [i / max(1, points - 1) for i in range(points)]
+        log_curves(trainer.loggers, f"{name}/curves/{metric}", fractions, by_method, report.along[metric], step)
 
 
 def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:

@@ -194,7 +194,11 @@ class ExplanationCallback(L.Callback):
                 scores={key: value[i] for key, value in values.items()},
             )
             if order < self.num_images and not trainer.sanity_checking:
-                curves = {key: reading.curve[i].cpu() for key, reading in found.items() if reading.curve is not None}
+                curves = {
+                    key: reading.curve[i].cpu()
+                    for key, reading in found.items()
+                    if reading.curve is not None and self.metrics[key[0]][key[1]].ALONG == AttributionMetric.ALONG
+                }
                 record = replace(record, picture=_picture(record, samples.images[i], _row(maps, i), curves))
             records.append(record)
         return records
@@ -206,7 +210,8 @@ class ExplanationCallback(L.Callback):
             for method, metrics in self.metrics.items()
             for label, metric in metrics.items()
         }
-        return Report(sorted(gather(records), key=lambda record: record.order), summaries)
+        along = {label: metric.ALONG for metrics in self.metrics.values() for label, metric in metrics.items()}
+        return Report(sorted(gather(records), key=lambda record: record.order), summaries, along)
 
 
 def _row(maps: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:

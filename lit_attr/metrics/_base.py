@@ -73,6 +73,7 @@ class AttributionMetric(Metric):
     full_state_update = False
     is_differentiable = False
     UNDEFINED: ClassVar[str] = ""
+    ALONG: ClassVar[str] = "fraction of the image"  # what the points of the curve are, from the first to the last
 
     value_sum: Tensor
     square_sum: Tensor

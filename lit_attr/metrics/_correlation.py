@@ -1,7 +1,8 @@
 """Correlation of rows of numbers."""
 
-import torch
 from torch import Tensor
+
+from lit_attr.metrics.ranking import average_ranks
 
 CORRELATIONS = ("pearson", "spearman")
 
@@ -23,21 +24,9 @@ def correlation(kind: str, a: Tensor, b: Tensor) -> Tensor:
         tensor([-1.])
     """
     if kind == "spearman":
-        a, b = mean_ranks(a), mean_ranks(b)
+        a, b = average_ranks(a), average_ranks(b)
     a, b = (_unit(row - row.mean(1, keepdim=True)) for row in (a, b))
     return (a * b).sum(1).clamp(-1, 1)
-
-
-def mean_ranks(values: Tensor) -> Tensor:
-    """The rank of each number in its row, 0.5 for the smallest; equal numbers share the mean of their ranks.
-
-    Example:
-        >>> mean_ranks(torch.tensor([[7.0, 3.0, 7.0]]))
-        tensor([[2.0000, 0.5000, 2.0000]])
-    """
-    ordered = values.sort(1).values.contiguous()
-    below, upto = (torch.searchsorted(ordered, values.contiguous(), right=right) for right in (False, True))
-    return (below + upto).to(values) / 2
 
 
 def _unit(rows: Tensor) -> Tensor:

@@ -91,6 +91,7 @@ class MPRT(AttributionMetric):
     """
 
     higher_is_better = False
+    ALONG = "share of the layers that are random"
     UNDEFINED = "an attribution is the same everywhere, of the trained model or of a random one"
 
     def __init__(

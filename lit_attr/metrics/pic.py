@@ -291,6 +291,7 @@ class SIC(AttributionMetric):
     """
 
     higher_is_better = True
+    ALONG = "information in the image"
     UNDEFINED = "the model is not sure of the image, or blurring takes nothing from its bytes or its score"
 
     def __init__(
@@ -356,6 +357,7 @@ class AIC(AttributionMetric):
     """
 
     higher_is_better = True
+    ALONG = "information in the image"
     UNDEFINED = "the target is not predicted, or still is when blurred, or blurring takes nothing from the bytes"
 
     def __init__(

@@ -164,6 +164,7 @@ class ROAD(AttributionMetric):
     """
 
     higher_is_better = True
+    ALONG = "place among the percentages"
 
     def __init__(
         self,
@@ -234,6 +235,7 @@ class ROADMoRF(AttributionMetric):
     """
 
     higher_is_better = False
+    ALONG = "place among the percentages"
 
     def __init__(
         self,
@@ -303,6 +305,7 @@ class ROADLeRF(AttributionMetric):
     """
 
     higher_is_better = True
+    ALONG = "place among the percentages"
 
     def __init__(
         self,

@@ -223,6 +223,7 @@ class SubsetCorrelation(AttributionMetric):
         "mu_fidelity": {"sizes": (0.2,), "subsets": 200, "unit": 9, "correlation": "spearman"},
     }
     higher_is_better = True
+    ALONG = "place among the sizes"
     UNDEFINED = "all subsets of a size have the same attribution, or change the score alike"
 
     def __init__(  # noqa: PLR0913 - each is a key of the config

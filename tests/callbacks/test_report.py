@@ -10,6 +10,7 @@ from PIL import Image
 from lit_attr.callbacks._report import Record, Report, write_report
 from lit_attr.metrics import Summary
 
+ALONG = {"insertion": "fraction of the image", "gap": "fraction of the image"}
 SCORES = {("ig", "insertion"): 0.5, ("ig", "gap"): 0.25}
 
 
@@ -28,7 +29,7 @@ def report():
     value, error = torch.tensor(0.5), torch.tensor(0.125)
     insertion = {"all": Summary(value, error, 2, torch.tensor([0.0, 0.5, 1.0]))}
     gap = {"all": Summary(value, error, 2), "below_0.7": Summary(value / 2, error, 1)}
-    return Report([record(0, picture), record(1)], {("ig", "insertion"): insertion, ("ig", "gap"): gap})
+    return Report([record(0, picture), record(1)], {("ig", "insertion"): insertion, ("ig", "gap"): gap}, ALONG)
 
 
 def read(path):

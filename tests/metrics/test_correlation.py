@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lit_attr.metrics._correlation import correlation, mean_ranks
+from lit_attr.metrics._correlation import correlation
 
 REFERENCE = {"pearson": scipy.stats.pearsonr, "spearman": scipy.stats.spearmanr}
 
@@ -32,9 +32,3 @@ def test_small_numbers_are_no_zeros():
 def test_a_constant_row_has_no_correlation(kind):
     a = torch.tensor([[1.0, 1, 1], [1, 2, 3]])
     assert correlation(kind, a, torch.tensor([[1.0, 2, 3], [1, 1, 1]])).isnan().all()
-
-
-def test_mean_ranks_are_scipys():
-    values = torch.tensor([[3.0, 1, 3, 3, 0], [5, 4, 3, 2, 1]])
-    expected = torch.tensor(np.stack([scipy.stats.rankdata(row) - 0.5 for row in values.numpy()]))
-    torch.testing.assert_close(mean_ranks(values), expected.float())

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lit_attr.metrics import Deletion, Evaluation, Gap, Insertion
+from lit_attr.attribution import ConfusionFeature
+from lit_attr.metrics import METRICS, Deletion, Evaluation, Gap, Insertion
 from lit_attr.metrics._perturbation import Perturbation
 from lit_attr.metrics._readouts import row_of
 from lit_attr.metrics.functional import deletion, gap, insertion
@@ -171,6 +172,15 @@ def test_bad_settings():
         Perturbation(max_batch=-1)
     with pytest.raises(ValueError, match="`fill` is 'grey'"):
         Perturbation(fill="grey")
+    with pytest.raises(ValueError, match="`fill` is 'grey'"):
+        Perturbation(fill=("blur", "grey"))
+    with pytest.raises(ValueError, match=r"`fill` must be one fill, or two: for insertion and for deletion, got \("):
+        Perturbation(fill=("blur", "black", "white"))
+    with pytest.raises(ValueError, match="`pixels_per_step` must be a positive integer, got 0"):
+        Perturbation(pixels_per_step=0)
+    for name in ("rank", "area", "preset"):
+        with pytest.raises(ValueError, match=f"`{name}` is 'sam'; accepted"):
+            Perturbation(**{name: "sam"})
 
 
 def test_fill_of_another_shape(cnn, batch):
@@ -184,3 +194,86 @@ def test_protocol_is_plain_data():
     assert Perturbation(fill=0.5).protocol["fill"] == 0.5
     assert Perturbation(fill=torch.zeros_like).protocol["fill"] == "zeros_like"
     assert Perturbation(fill=torch.nn.Identity()).protocol["fill"] == "Identity"
+
+
+def test_two_fills_are_one_for_each_path(cnn, batch):
+    images, attribution = batch()
+    given, more = (cnn(), images, None, attribution), {"steps": 5}
+    found = gap(*given, fill=["white", 0.2], **more)  # a list, as configs have it
+    torch.testing.assert_close(
+        found, insertion(*given, fill="white", **more) - deletion(*given, fill=0.2, **more), atol=1e-12, rtol=0
+    )
+    metric = Gap(("white", 0.2), 5)
+    assert metric.protocol["fill"] == ["white", 0.2]
+    evaluation = Evaluation(*given[:2])
+    metric.per_sample(evaluation.of(attribution))
+    assert evaluation.passes == metric.passes == (2 * 4 + 3, 0)
+
+
+def test_passes_with_pixels_per_step_are_those_of_an_image_of_imagenet():
+    assert Gap(preset="agi").passes == (2 * 223 + 2, 0)
+    assert Gap(preset="rise").passes == (2 * 223 + 3, 0)
+    assert Insertion(preset="la").passes == (223 + 2, 0)
+
+
+@pytest.fixture
+def least_certain(monkeypatch):
+    """A model that is least certain about one colour, and how often that is searched for."""
+
+    class OfColour(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("colour", torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
+
+        def forward(self, inputs):
+            away = inputs.mean((2, 3)) - self.colour
+            return torch.cat([away * 10, away[:, :1] * 0], dim=1)
+
+    searched = []
+    plain = ConfusionFeature._search
+    monkeypatch.setattr(ConfusionFeature, "_search", lambda *given: searched.append(1) or plain(*given))
+    return OfColour(), searched
+
+
+@pytest.mark.parametrize("context", [torch.enable_grad, torch.inference_mode])
+def test_confusion_fills_with_the_colour_that_says_least(least_certain, context, batch):
+    (model, searched), (images, attribution) = least_certain, batch()
+    feature = ConfusionFeature()
+    with context():
+        found = gap(model, images.clone(), 0, attribution.clone(), fill="confusion", steps=6)
+    for other in (feature, lambda x: feature(model, (3, 6, 6)).expand_as(x)):
+        expected = gap(model, images, 0, attribution, fill=other, steps=6)
+        torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    assert len(searched) == 1  # for all batches
+    gap(model, *batch(2, 3, 5, 5)[:1], 0, batch(2, 3, 5, 5)[1], fill="confusion", steps=6)
+    assert len(searched) == 2  # another size
+    curve = Insertion("confusion", 6).read(Evaluation(model, images, 0).of(attribution)).curve
+    torch.testing.assert_close(curve[:, 0], torch.full((4,), 0.25, dtype=torch.float64), atol=0.02, rtol=0)
+
+
+def test_confusion_that_is_none_is_told(batch):
+    class Sure(torch.nn.Module):
+        def forward(self, inputs):
+            return torch.cat([inputs.mean((1, 2, 3))[:, None] + 5, inputs.new_zeros(len(inputs), 1)], dim=1)
+
+    images, attribution = batch()
+    with pytest.warns(UserWarning, match=r"fill 'confusion': entropy of 0\.0\d of the largest possible; the model is"):
+        gap(Sure(), images, 0, attribution, fill="confusion", steps=4)
+
+
+def test_confusion_in_the_protocol():
+    assert Gap("confusion").protocol["fill"] == "confusion"
+    told = [Gap(fill)._cfg.tolist() for fill in ("confusion", ConfusionFeature(seed=1), ConfusionFeature(seed=2))]
+    assert told[0] != told[1] != told[2]
+    assert METRICS.build("gap", {"fill": "confusion", "preset": "laai"}).perturbation.rank == "union"
+
+
+@pytest.mark.parametrize("rank", ["abs_sum", "abs_of_sum", "max"])
+def test_equals_the_plain_loop_with_other_ranks(rank, cnn, batch, plain):
+    images, attribution = batch(2)
+    maps = {"abs_sum": lambda a: a.abs().sum(0), "abs_of_sum": lambda a: a.sum(0).abs(), "max": lambda a: a.amax(0)}
+    for path, metric in SHARED.items():
+        found = metric(cnn(), images, 2, attribution, steps=9, rank=rank)
+        for i, image in enumerate(images):
+            expected = plain(cnn(), image, 2, maps[rank](attribution[i]).numpy(), np.zeros(image.shape), 9, path)
+            assert float(found[i]) == pytest.approx(expected, abs=1e-10)

@@ -1,5 +1,7 @@
 """Presets against the loops of the published codes, restated plainly: one set of numbers after the other."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -158,9 +160,7 @@ def test_quantus_pixel_flipping(per_step, case):
         many = per_step or 224
         sets = [order[k : k + many].tolist() for k in range(0, len(order), many)]
         scores = walked(of_class(model, int(labels[i])), image, torch.full_like(image, float(image.min())), sets)[1:]
-        assert float(found[i]) == pytest.approx(
-            sum((a + b) / 2 for a, b in zip(scores, scores[1:], strict=False)), abs=1e-10
-        )
+        assert float(found[i]) == pytest.approx(sum((a + b) / 2 for a, b in pairwise(scores)), abs=1e-10)
 
 
 def test_a_map_without_channels_is_ranked_as_it_is(case):

@@ -4,7 +4,15 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from lit_attr.metrics.ranking import average_ranks, channel_axis, position_map, rank_map, top_count
+from lit_attr.metrics.ranking import (
+    RANKS,
+    average_ranks,
+    channel_axis,
+    position_map,
+    rank_map,
+    ranks_by,
+    top_count,
+)
 
 
 def test_ranks_are_descending_and_ties_go_by_index():
@@ -74,3 +82,59 @@ def test_average_ranks_against_scipy():
 
 def test_top_count():
     assert [top_count(k, 50) for k in (0.02, 0.001, 0.999, 1, 7, 80)] == [1, 1, 50, 1, 7, 50]
+
+
+def plain_ranks(values):
+    """Ranks of a flat list, largest first, equal ones by index."""
+    order = sorted(range(len(values)), key=lambda p: (-values[p], p))
+    return [order.index(p) for p in range(len(values))]
+
+
+MAPS = {
+    "sum": lambda a: a.sum(0),
+    "abs_sum": lambda a: a.abs().sum(0),
+    "abs_of_sum": lambda a: a.sum(0).abs(),
+    "max": lambda a: a.amax(0),
+}
+
+
+@pytest.mark.parametrize("rank", MAPS)
+def test_positions_are_ranked_by_one_number_of_their_channels(rank):
+    attribution = torch.randn(2, 3, 4, 5).mul(2).round()
+    found = ranks_by(rank, attribution, torch.rand(2, 3, 4, 5))
+    assert found.shape == (2, 1, 4, 5)
+    for i in range(2):
+        assert found[i].flatten().tolist() == plain_ranks(MAPS[rank](attribution[i]).flatten().tolist())
+
+
+def test_union_is_the_best_rank_of_the_channels():
+    attribution = torch.randn(2, 3, 4, 5)
+    found = ranks_by("union", attribution, torch.rand(2, 3, 4, 5))
+    assert found.shape == (2, 1, 4, 5)
+    for i in range(2):
+        channels = [plain_ranks(channel.flatten().tolist()) for channel in attribution[i]]
+        assert found[i].flatten().tolist() == [min(ranks) for ranks in zip(*channels, strict=True)]
+
+
+def test_elements_are_ranked_together():
+    attribution = torch.randn(2, 3, 4, 5)
+    found = ranks_by("element", attribution, torch.rand(2, 3, 4, 5))
+    assert found.shape == (2, 3, 4, 5)
+    for i in range(2):
+        assert found[i].flatten().tolist() == plain_ranks(attribution[i].flatten().tolist())
+    spread = ranks_by("element", attribution[:, 0], torch.rand(2, 3, 4, 5))
+    assert sorted(spread[0].flatten().tolist()) == list(range(60))
+
+
+def test_tokens_have_their_channels_last():
+    attribution = torch.randn(2, 6, 3)
+    assert ranks_by("union", attribution, attribution).shape == (2, 6, 1)
+    moved = ranks_by("union", attribution.movedim(2, 1)[..., None], torch.rand(2, 3, 6, 1))
+    assert torch.equal(ranks_by("union", attribution, attribution)[..., 0], moved[:, 0, :, 0])
+
+
+@pytest.mark.parametrize("rank", RANKS)
+def test_features_have_one_number_each(rank):
+    attribution = torch.randn(2, 7)
+    used = attribution.abs() if rank.startswith("abs") else attribution
+    assert torch.equal(ranks_by(rank, attribution, attribution), rank_map(used))
