@@ -26,7 +26,7 @@ from lit_attr.callbacks._collect import (
 )
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._report import Record, Report, write_report
-from lit_attr.metrics import METRICS, Evaluation
+from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.visual import Panel, draw
 
@@ -195,9 +195,9 @@ class ExplanationCallback(L.Callback):
             )
             if order < self.num_images and not trainer.sanity_checking:
                 curves = {
-                    key: reading.curve[i].cpu()
-                    for key, reading in found.items()
-                    if reading.curve is not None and self.metrics[key[0]][key[1]].ALONG == AttributionMetric.ALONG
+                    (method, label): reading.curve[i].cpu()
+                    for (method, label), reading in found.items()
+                    if reading.curve is not None and isinstance(self.metrics[method][label], Insertion | Deletion)
                 }
                 record = replace(record, picture=_picture(record, samples.images[i], _row(maps, i), curves))
             records.append(record)
@@ -226,8 +226,7 @@ def _picture(
     by_method: dict[str, dict[str, Tensor]] = {method: {} for method in maps}
     scores: dict[str, dict[str, float]] = {method: {} for method in maps}
     for (method, metric), curve in curves.items():
-        if metric != "gap":  # the other two show it
-            by_method[method][metric] = curve
+        by_method[method][metric] = curve
     for (method, metric), score in record.scores.items():
         scores[method][metric] = score
     return draw(

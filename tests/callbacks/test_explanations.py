@@ -22,7 +22,7 @@ from lit_attr.attribution import METHODS, FastIG, IntegratedGradients
 from lit_attr.callbacks import ExplanationCallback
 from lit_attr.callbacks._collect import choose
 from lit_attr.loggers import WandbLogger
-from lit_attr.metrics import Insertion
+from lit_attr.metrics import METRICS, Insertion
 
 METHODS_ = {"ig": {"steps": 4}, "grad_cam": {}}
 METRICS_ = {"insertion": {"steps": 4}, "deletion": {"steps": 4}, "gap": {"steps": 4}}
@@ -459,3 +459,42 @@ def test_scores_of_groups_by_confidence(tmp_path):
         == set(callback.names())
         == {"explain/ig/gap", "explain/ig/gap/below_0.55", "explain/ig/gap/from_0.55"}
     )
+
+
+class Masked(Stripes):
+    """A mask of the upper half with every sample."""
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        mask = torch.zeros(image.shape[1:], dtype=torch.bool)
+        mask[: len(mask) // 2] = True
+        return {"image": image, "label": label, "mask": mask}
+
+
+EVERY_METRIC = {
+    "average_sensitivity": {"draws": 2},
+    "infidelity": {"samples": 4},
+    "max_sensitivity": {"draws": 2},
+    "mprt": {"stages": 2},
+    "sic": {"min_score": 0},
+    "subset_correlation": {"subsets": 4},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(leaves out samples|skipped for NaN|0 samples used):UserWarning")
+def test_every_metric_from_settings(tmp_path):
+    """Those that explain again and those that need a mask of the object, too."""
+
+    class Dictionary(Foreign):
+        def validation_step(self, batch, batch_idx):
+            return super().validation_step((batch["image"], batch["label"]), batch_idx)
+
+    metrics = {name: EVERY_METRIC.get(name, {}) for name in METRICS.names()}
+    callback = explain(methods={"ig": {"steps": 2}}, metrics=metrics, num_samples=4)
+    run = trainer(tmp_path, callback)
+    run.validate(Dictionary(), DataLoader(Masked(8), batch_size=4), verbose=False)
+    rows = {row["metric"]: row for row in table(next(tmp_path.rglob("scores.csv")))}
+    assert list(rows) == list(metrics)
+    used = {name for name, row in rows.items() if np.isfinite(float(row["value"]))}
+    assert used >= set(metrics) - {"aic", "sic", "explanation_similarity"}  # undefined for such small images
+    assert len(list(tmp_path.rglob("sample_*.png"))) == 1
