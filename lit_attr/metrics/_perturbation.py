@@ -24,6 +24,7 @@ Which: TypeAlias = Literal["insertion", "deletion", "gap"]
 
 _LARGE = 3 * 224 * 224  # numbers in an image of ImageNet, for which passes are declared where they depend on the size
 _CERTAIN = 0.9
+_AT_ONCE = 2**22  # numbers of evidence
 
 PRESETS: dict[str, dict[str, Any]] = {
     "toolkit": {},
@@ -135,7 +136,7 @@ class Perturbation:
         inner = (self.steps if self.pixels_per_step is None else -(-positions // self.pixels_per_step)) - 1
         return Passes(len(paths) * inner + 1 + len({self.fills[path] for path in paths}), 0)
 
-    def reading(self, explained: Explained, which: Which, row: int, unit: float = 1.0) -> Reading:
+    def reading(self, explained: Explained, which: Which, row: str, unit: float = 1.0) -> Reading:
         """One quantity along a path, or the difference of both: the areas `[B]`, and the curves `[B, T+1]`.
 
         Forward passes are made once for all quantities of a path, a fill, a rank and a number of steps.
@@ -146,12 +147,14 @@ class Perturbation:
             value, curve = value - other, curve - against
         return Reading(value / unit, curve / unit)
 
-    def _one(self, explained: Explained, path: Path, row: int) -> tuple[Tensor, Tensor]:
+    def _one(self, explained: Explained, path: Path, row: str) -> tuple[Tensor, Tensor]:
         ranks = explained.once(("ranks", self.rank), lambda: self._ranks(explained))
         positions = ranks.shape[1:].numel()
         cuts = cut_points(positions, self.steps, self.pixels_per_step)
         key = (path, self.fills[path], self.rank, tuple(cuts))
-        found: Tensor = explained.once(key, lambda: self._walk(explained, path, ranks, cuts))[row]
+        evidence = explained.once(key, lambda: self._walk(explained, path, ranks, cuts))
+        index = explained.evaluation.target.index
+        found: Tensor = explained.once((*key, row), lambda: _read(row, evidence, index, path))
         at = [cut / positions for cut in cuts]
         value = AREAS[self.area](found, at)
         if self.pixels_per_step is not None:
@@ -171,18 +174,28 @@ class Perturbation:
         with evaluation.view() as view:
             clean = End(view.inputs, evaluation.evidence)
             start, finish = (filled, clean) if path == "insertion" else (clean, filled)
-
-            def read_rows(evidence: Tensor, rows: Tensor) -> Tensor:
-                anchors = Anchors(filled.evidence[rows], clean.evidence[rows])
-                return read(evidence, view.target.index[rows], anchors)
-
-            return perturbation_curve(view, start, finish, ranks, cuts, read_rows, self.max_batch)
+            return perturbation_curve(view, start, finish, ranks, cuts, self.max_batch)
 
     def _filled(self, evaluation: Evaluation, fill: Fill) -> End:
         with evaluation.view() as view:
             given = _confusion(evaluation, fill) if _is_confusion(fill) else fill
             images = get_baseline("fill", given, view.inputs)  # type: ignore[arg-type]  # a Baseline by now
             return End(images, view.evidence_at(images, view.rows, self.max_batch))
+
+
+def _read(row: str, evidence: Tensor, index: Tensor, path: Path) -> Tensor:
+    """One quantity `[B, P]` of evidence `[B, P, K]`, a part of the samples at a time, as readouts make copies."""
+    points, classes = evidence.shape[1:]
+    start, finish = evidence[:, 0], evidence[:, -1]
+    ends = (start, finish) if path == "insertion" else (finish, start)
+    compared = row.startswith(("kl_baseline", "kl_original"))
+    found = []
+    samples = torch.arange(len(evidence), device=evidence.device)
+    for rows in torch.split(samples, max(1, _AT_ONCE // (points * classes))):
+        many = rows.repeat_interleave(points)
+        anchors = Anchors(*(end[many] for end in ends)) if compared else None
+        found.append(read(row, evidence[rows].flatten(0, 1), index[many], anchors).view(-1, points))
+    return torch.cat(found)
 
 
 def _is_confusion(fill: Fill | tuple[Fill, Fill]) -> bool:

@@ -1,4 +1,4 @@
-"""What is read from one forward pass along a perturbation curve: all of it, so that no quantity costs a pass."""
+"""What can be read from the evidence along a perturbation curve, so that no quantity costs a pass of its own."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_attr._checks import one_of
-from lit_attr.objectives import logit, logprob
+from lit_attr.objectives import Objective, logit, logprob, prob
 
 Reference: TypeAlias = Literal["uniform", "baseline", "original"]
 Direction: TypeAlias = Literal["ref_first", "pred_first"]
@@ -27,10 +27,10 @@ class Anchors(NamedTuple):
     original: Tensor
 
 
-def row_of(readout: str) -> int:
-    """The place in what `read` gives of one of the READOUTS, of which the last is KL(uniform || prediction)."""
+def row_of(readout: str) -> str:
+    """What `read` calls one of the READOUTS, of which the last is KL(uniform || prediction)."""
     one_of("readout", readout, READOUTS)
-    return ROWS.index(_DIVERGENCES[0] if readout == "kl" else readout)
+    return _DIVERGENCES[0] if readout == "kl" else readout
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Divergence:
         one_of("direction", self.direction, DIRECTIONS)
 
     @property
-    def row(self) -> int:
-        """The place of the divergence in what `read` gives."""
-        return ROWS.index(f"kl_{self.reference}_{self.direction}")
+    def row(self) -> str:
+        """What `read` calls it."""
+        return f"kl_{self.reference}_{self.direction}"
 
     @property
     def grows(self) -> bool:
@@ -72,31 +72,41 @@ class Divergence:
         return math.log(classes) if self.normalize else 1.0
 
 
-def read(evidence: Tensor, index: Tensor, anchors: Anchors) -> Tensor:
-    """Everything that is known of predictions, from their evidence.
+def read(row: str, evidence: Tensor, index: Tensor, anchors: Anchors | None = None) -> Tensor:
+    """A quantity of predictions, from their evidence.
 
     Args:
+        row: one of ROWS: probability, logit and log probability of the explained class, 1 where it is the predicted one
+            and else 0, entropy, or a divergence between a reference and the prediction.
         evidence: logits `[N, K]`, float32 or wider.
         index: the explained class `[N]`.
-        anchors: of the same samples, `[N, K]` each.
+        anchors: of the same samples, `[N, K]` each, for divergences from one of them.
 
     Returns:
-        `[len(ROWS), N]`: probability, logit and log probability of the explained class, 1 where it is the predicted
-        one and else 0, entropy, and the divergences between a reference and the prediction in both directions. All
-        are NaN where evidence is NaN.
+        `[N]`; NaN where evidence is NaN.
     """
-    log_p, classes = evidence.log_softmax(1), evidence.shape[1]
-    target = logprob(evidence, index)
-    hit = (evidence.argmax(1) == index).to(target).where(~evidence.isnan().any(1), torch.nan)
-    entropy = torch.special.entr(log_p.exp()).sum(1)
-    # From logits: a probability that is rounded to zero has a logarithm, too.
-    from_uniform = evidence.logsumexp(1) - evidence.mean(1) - math.log(classes)
-    divergences = [from_uniform, math.log(classes) - entropy]
-    for anchor in anchors:
-        log_q = anchor.log_softmax(1)
-        divergences += [_divergence(log_q, log_p), _divergence(log_p, log_q)]
-    rows = [target.exp(), logit(evidence, index), target, hit, entropy]
-    return torch.stack([*rows, *(divergence.clamp_min(0) for divergence in divergences)])
+    if row in _OF_CLASS:
+        return _OF_CLASS[row](evidence, index).where(~evidence.isnan().any(1), torch.nan)
+    log_p = evidence.log_softmax(1)
+    entropy: Tensor = torch.special.entr(log_p.exp()).sum(1)
+    if row == "entropy":
+        return entropy
+    _, reference, direction = row.split("_", 2)
+    if reference != "uniform":
+        log_q: Tensor = getattr(anchors, reference).log_softmax(1)
+        found = _divergence(log_q, log_p) if direction == "ref_first" else _divergence(log_p, log_q)
+    elif direction == "ref_first":  # from logits: a probability that is rounded to zero has a logarithm, too
+        found = evidence.logsumexp(1) - evidence.mean(1) - math.log(evidence.shape[1])
+    else:
+        found = math.log(evidence.shape[1]) - entropy
+    return found.clamp_min(0)
+
+
+def _accuracy(evidence: Tensor, index: Tensor) -> Tensor:
+    return (evidence.argmax(1) == index).to(evidence)
+
+
+_OF_CLASS: dict[str, Objective] = {"prob": prob, "logit": logit, "logprob": logprob, "accuracy": _accuracy}
 
 
 def _divergence(log_p: Tensor, log_q: Tensor) -> Tensor:

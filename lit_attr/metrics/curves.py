@@ -79,18 +79,12 @@ def resampled(curve: Tensor, at: Sequence[float], points: int) -> Tensor:
 
 
 def perturbation_curve(
-    view: View,
-    start: End,
-    finish: End,
-    ranks: Tensor,
-    cuts: Sequence[int],
-    read: Callable[[Tensor, Tensor], Tensor],
-    max_batch: int | None = None,
+    view: View, start: End, finish: End, ranks: Tensor, cuts: Sequence[int], max_batch: int | None = None
 ) -> Tensor:
-    """Readings on the way from `start` to `finish`; at point j the `cuts[j]` first positions are replaced.
+    """Evidence on the way from `start` to `finish`; at point j the `cuts[j]` first positions are replaced.
 
-    All readings are taken from the same forward passes: `B (len(cuts) - 2)` of them, as both ends are given. Jobs
-    (sample, step) form one flat batch; images and masks exist for one chunk of it at a time.
+    Takes `B (len(cuts) - 2)` forward passes, as both ends are given. Jobs (sample, step) form one flat batch; images
+    and masks exist for one chunk of it at a time, the evidence of all is kept, so that anything can be read from it.
 
     Args:
         view: the model looking at the batch.
@@ -98,26 +92,23 @@ def perturbation_curve(
         finish: the images when all positions are replaced.
         ranks: rank of each position, 0 first, broadcastable to the images.
         cuts: as of `cut_points`, T+1 numbers.
-        read: what is taken from evidence `[N, K]` of variants of the samples `rows` `[N]`: `[R, N]`.
         max_batch: the most images per forward pass; None takes a default from device and image size.
 
     Returns:
-        Curves `[R, B, T+1]`.
+        Evidence `[B, T+1, K]`.
     """
-    batch, inner = len(ranks), len(cuts) - 2
+    batch, inner, classes = len(ranks), len(cuts) - 2, start.evidence.shape[1]
     thresholds = torch.tensor(cuts[1:-1], device=ranks.device)
+    between = start.evidence.new_empty(batch * inner, classes)
+
+    def work(first: int, last: int) -> None:
+        jobs = torch.arange(first, last, device=ranks.device)
+        rows, threshold = jobs // inner, thresholds[jobs % inner]
+        replaced = ranks[rows] < threshold.view(-1, *[1] * (ranks.dim() - 1))
+        between[first:last] = view.evidence(torch.where(replaced, finish.inputs[rows], start.inputs[rows]), rows)
 
     with torch.no_grad():
-        ends = [read(end.evidence, view.rows) for end in (start, finish)]
-        scores = ends[0].new_empty(len(ends[0]), batch * inner)
-
-        def work(first: int, last: int) -> None:
-            jobs = torch.arange(first, last, device=ranks.device)
-            rows, threshold = jobs // inner, thresholds[jobs % inner]
-            replaced = ranks[rows] < threshold.view(-1, *[1] * (ranks.dim() - 1))
-            evidence = view.evidence(torch.where(replaced, finish.inputs[rows], start.inputs[rows]), rows)
-            scores[:, first:last] = read(evidence, rows)
-
         in_chunks(batch * inner, view.inputs, max_batch, work)
-        between = scores.view(len(scores), batch, inner)
-        return torch.cat([ends[0][..., None], between, ends[1][..., None]], dim=2)
+        return torch.cat(
+            [start.evidence[:, None], between.view(batch, inner, classes), finish.evidence[:, None]], dim=1
+        )

@@ -4,7 +4,8 @@ Paper: Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of
 arXiv 1806.07421. Code: github.com/eclique/RISE, `evaluation.py`.
 
 Deviations: RISE ends at zero in normalised space, which is grey; here the end is the fill, black in pixel space unless
-told otherwise. The area is taken over the true fractions of positions, and equal values are ordered by index.
+told otherwise (`preset="rise"` has RISE's protocol). The area is taken over the true fractions of positions, and equal
+values are ordered by index.
 """
 
 from typing import Unpack

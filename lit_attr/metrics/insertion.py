@@ -3,8 +3,9 @@
 Paper: Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018,
 arXiv 1806.07421. Code: github.com/eclique/RISE, `evaluation.py`.
 
-Deviations: RISE starts from a blurred image; here the start is the fill, black unless told otherwise. The area is taken
-over the true fractions of positions, and equal values are ordered by index, so that the result is reproducible.
+Deviations: RISE starts from a blurred image; here the start is the fill, black unless told otherwise
+(`preset="rise"` has RISE's protocol). The area is taken over the true fractions of positions, and equal values are
+ordered by index, so that the result is reproducible.
 """
 
 from typing import Unpack

@@ -28,11 +28,10 @@ def walk(model, inputs, attribution, steps, readouts=(logit,), max_batch=None, t
         before = view.forwards
         ranks = rank_map(attribution)
         cuts = cut_points(ranks.shape[1:].numel(), steps)
-
-        def read(evidence, rows):
-            return torch.stack([readout(evidence, view.target.index[rows]) for readout in readouts])
-
-        curves = perturbation_curve(view, *ends, ranks, cuts, read, max_batch)
+        evidence = perturbation_curve(view, *ends, ranks, cuts, max_batch)
+        rows = view.rows.repeat_interleave(len(cuts))
+        read = [readout(evidence.flatten(0, 1), view.target.index[rows]) for readout in readouts]
+        curves = torch.stack(read).view(len(readouts), *evidence.shape[:2])
     return curves, view.forwards - before
 
 

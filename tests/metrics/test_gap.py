@@ -1,5 +1,7 @@
 """Gap: identities."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -38,3 +40,14 @@ def test_constant_model_has_no_gap(batch):
 
     images, attribution = batch()
     assert torch.equal(gap(Constant(), images, None, attribution, steps=7), torch.zeros(4, dtype=torch.float64))
+
+
+def test_the_order_of_the_terms_has_the_largest_gap_of_all_orders():
+    """Oracle 1, in the additive logit itself."""
+    model = nn.Linear(4, 1, bias=False, dtype=torch.float64)
+    inputs = torch.rand(1, 4, dtype=torch.float64)
+    best = gap(model, inputs, 1, inputs * model.weight.detach(), steps=4, readout="logit")
+    orders = [torch.tensor([p]) for p in itertools.permutations(range(4))]
+    others = [gap(model, inputs, 1, order, steps=4, readout="logit") for order in orders]
+    torch.testing.assert_close(torch.stack(others).max(), best[0])
+    assert float(torch.stack(others).min()) < float(best)
