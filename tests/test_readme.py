@@ -1,18 +1,25 @@
-"""The README's table of attribution methods is what the registry says.
+"""The README's tables of methods and metrics are what the registries say.
 
-After adding a method: `python tests/test_readme.py` writes the table anew.
+After adding one: `python tests/test_readme.py` writes the tables anew.
 """
 
+import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 from lit_attr.attribution import METHODS
+from lit_attr.metrics import METRICS
 
 README = Path(__file__).parents[1] / "README.md"
-PLACE = re.compile(r"(?<=<!-- methods -->\n).*?(?=<!-- end of methods -->)", re.DOTALL)
 
 
-def table():
+def place(kind):
+    return re.compile(rf"(?<=<!-- {kind} -->\n).*?(?=<!-- end of {kind} -->)", re.DOTALL)
+
+
+def methods():
     rows = ["| name | class | explains by | axioms | passes | needs |", "|---|---|---|---|---|---|"]
     for name in METHODS.names():
         cls = METHODS.get(name)
@@ -25,9 +32,27 @@ def table():
     return "\n".join(rows) + "\n"
 
 
-def test_the_table_of_methods():
-    (found,) = PLACE.findall(README.read_text())
-    assert found == table(), "write it with `python tests/test_readme.py`"
+def metrics():
+    rows = ["| name | class | what it is | better | passes |", "|---|---|---|---|---|"]
+    for name in METRICS.names():
+        metric = METRICS.build(name)
+        what = inspect.getdoc(type(metric)).split("\n\n")[0].replace("\n", " ")
+        what = re.sub(r", (higher|lower) is (better|sparser)", "", what).removesuffix(".")
+        better = "higher" if metric.higher_is_better else "lower"
+        passes = f"{metric.passes.forward:g}"
+        if metric.explanations:
+            passes += f", {metric.explanations} explanation" + "s" * (metric.explanations > 1)
+        rows.append(f"| `{name}` | `{type(metric).__name__}` | {what} | {better} | {passes} |")
+    return "\n".join(rows) + "\n"
+
+
+TABLES = {"methods": methods, "metrics": metrics}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_the_tables(kind):
+    (found,) = place(kind).findall(README.read_text())
+    assert found == TABLES[kind](), "write it with `python tests/test_readme.py`"
 
 
 def test_axioms_are_letters_that_are_explained():
@@ -38,4 +63,5 @@ def test_axioms_are_letters_that_are_explained():
 
 
 if __name__ == "__main__":
-    README.write_text(PLACE.sub(lambda _: table(), README.read_text()))
+    for kind, table in TABLES.items():
+        README.write_text(place(kind).sub(lambda _: table(), README.read_text()))  # noqa: B023 - called at once
