@@ -9,7 +9,8 @@ from lit_attr.cli import Parser, main
 
 CLASSIFIER = "lit_attr.modules.Classifier"
 OF_CLASSIFIER = "accepted: cutmix, label_smoothing, lr, mean, mixup, model, num_classes, std, weight_decay, weights"
-OF_EXPLANATIONS = ["every_n_epochs", "methods", "metrics", "name", "num_images", "num_samples", "seed", "target"]
+OF_EXPLANATIONS = ["confidence_edges", "every_n_epochs", "methods", "metrics", "name"]
+OF_EXPLANATIONS += ["num_images", "num_samples", "seed", "target"]
 EARLY = "lightning.pytorch.callbacks.EarlyStopping"
 
 

@@ -19,6 +19,7 @@ def correlation(kind: str, a: Tensor, b: Tensor) -> Tensor:
         `[B]`, in [-1, 1]; NaN where a row is constant.
 
     Example:
+        >>> import torch
         >>> a = torch.tensor([[1.0, 2.0, 4.0]])
         >>> correlation("pearson", a, -a)
         tensor([-1.])

@@ -185,7 +185,10 @@ def test_passes_and_confidence(x):
         ({"fraction": 1.5}, r"`fraction` must be in \(0, 1\], got 1.5"),
         ({"max_dist": -0.1}, r"`max_dist` must be in \[0, 1\], got -0.1"),
         ({"rule": "midpoint"}, "`rule` is 'midpoint'; accepted: left, trapezoid"),
-        ({"baseline": "blac"}, r"`baseline` is 'blac'; accepted: black, mean, white; did you mean 'black'\?"),
+        (
+            {"baseline": "blac"},
+            r"`baseline` is 'blac'; accepted: black, blur, imagenet_blur, imagenet_mean, mean, min, white; did you mean 'black'\?",
+        ),
         ({"preset": "paper"}, "`preset` is 'paper'; accepted: reference, toolkit"),
     ],
 )

@@ -179,7 +179,10 @@ def test_a_baseline_that_asks_for_gradients_gives_a_detached_attribution(x):
     [
         ({"steps": 0}, "`steps` must be a positive integer, got 0"),
         ({"rule": "simpson"}, "`rule` is 'simpson'; accepted: abe, captum, gauss-legendre, left, midpoint, right"),
-        ({"baseline": "blac"}, r"`baseline` is 'blac'; accepted: black, mean, white; did you mean 'black'\?"),
+        (
+            {"baseline": "blac"},
+            r"`baseline` is 'blac'; accepted: black, blur, imagenet_blur, imagenet_mean, mean, min, white; did you mean 'black'\?",
+        ),
     ],
 )
 def test_refused_before_there_is_a_model(settings, message):

@@ -208,7 +208,7 @@ def test_only_images():
         ({"cells": 2.5}, "`cells` must be a positive integer, got 2.5"),
         ({"probability": 0.0}, r"`probability` must be in \(0, 1\), got 0.0"),
         ({"probability": 1.0}, r"`probability` must be in \(0, 1\), got 1.0"),
-        ({"fill": "blac"}, "`fill` is 'blac'; accepted: black, mean, white"),
+        ({"fill": "blac"}, "`fill` is 'blac'; accepted: black, blur, imagenet_blur, imagenet_mean, mean, min, white"),
     ],
 )
 def test_refused(settings, message):
