@@ -157,11 +157,9 @@ def _masks(batch: Any, images: Tensor) -> Tensor | None:
         y, x = (torch.arange(size, device=images.device) for size in images.shape[-2:])
         left, top, right, bottom = boxes.to(images.device)[:, :, None, None].unbind(1)
         return (x >= left) & (x < right) & (y[:, None] >= top) & (y[:, None] < bottom)
-    if isinstance(found, Tensor) and found.shape in {
-        (len(images), *images.shape[2:]),
-        (len(images), 1, *images.shape[2:]),
-    }:
-        return found.view(len(images), *images.shape[2:]) != 0
+    single = (len(images), *images.shape[2:])
+    if isinstance(found, Tensor) and found.shape in {single, (len(images), 1, *images.shape[2:])}:
+        return found.view(single) != 0
     return None
 
 

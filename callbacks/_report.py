@@ -19,6 +19,11 @@ Summaries = dict[tuple[str, str], dict[str, Summary]]
 """Per (method, metric), what is known of all samples and of each group of them."""
 
 
+def score_name(method: str, metric: str, group: str) -> str:
+    """Under which a score is logged: "ig/gap", and of a group of samples "ig/gap/below_0.7"."""
+    return f"{method}/{metric}" + (f"/{group}" if group != "all" else "")
+
+
 @dataclass(frozen=True)
 class Record:
     """One explained sample.
@@ -58,9 +63,9 @@ class Report:
 
     @property
     def scores(self) -> dict[str, float]:
-        """The means by name: "ig/gap", and of a group "ig/gap/below_0.7"."""
+        """The means by name; see `score_name`."""
         return {
-            f"{method}/{metric}" + (f"/{group}" if group != "all" else ""): float(summary.value)
+            score_name(method, metric, group): float(summary.value)
             for (method, metric), groups in self.summaries.items()
             for group, summary in groups.items()
         }

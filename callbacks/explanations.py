@@ -25,9 +25,10 @@ from lit_attr.callbacks._collect import (
     validation_loader,
 )
 from lit_attr.callbacks._progress import progress_line
-from lit_attr.callbacks._report import Record, Report, write_report
+from lit_attr.callbacks._report import Record, Report, score_name, write_report
 from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion
 from lit_attr.metrics._base import AttributionMetric, Reading
+from lit_attr.metrics._explaining import explain
 from lit_attr.visual import Panel, draw
 
 __all__ = ["ExplanationCallback"]
@@ -106,7 +107,7 @@ class ExplanationCallback(L.Callback):
     def names(self) -> list[str]:
         """The names that are logged."""
         return [
-            f"{self.name}/{method}/{label}" + (f"/{group}" if group != "all" else "")
+            f"{self.name}/{score_name(method, label, group)}"
             for method, metrics in self.metrics.items()
             for label, metric in metrics.items()
             for group in metric.groups
@@ -175,11 +176,12 @@ class ExplanationCallback(L.Callback):
         maps: dict[str, Tensor] = {}
         found: dict[tuple[str, str], Reading] = {}
         for name, method in self.methods.items():
-            explanation = method.explain(module, samples.images, evaluation.target)
-            maps[name] = explanation.attribution
+            explanation = explain(evaluation, method, whole=any(m.WHOLE for m in self.metrics[name].values()))
+            explained = evaluation.of(explanation, method)
+            maps[name] = explained.attribution
             for label, metric in self.metrics[name].items():
                 metric.update(module, samples.images, target, explanation, evaluation, method=method)
-                found[name, label] = metric.read(evaluation.of(explanation, method))
+                found[name, label] = metric.read(explained)
         named, records = class_name(trainer), []
         # To the host once for the batch, not value by value.
         labels, predicted, sure = samples.labels.cpu(), prediction.tolist(), confidence.tolist()

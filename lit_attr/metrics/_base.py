@@ -50,6 +50,15 @@ class Summary(NamedTuple):
     curve: Tensor | None = None
 
 
+def fingerprint(told: str) -> Tensor:
+    """A state that tells apart metrics of other settings.
+
+    MetricCollection merges, for good, metrics whose states are close after the first batch. Bytes, as two large numbers
+    that differ by little are close.
+    """
+    return torch.tensor(list(zlib.crc32(told.encode()).to_bytes(4, "big")))
+
+
 class AttributionMetric(Metric):
     """The mean over samples of one number per attribution.
 
@@ -73,6 +82,7 @@ class AttributionMetric(Metric):
     full_state_update = False
     is_differentiable = False
     UNDEFINED: ClassVar[str] = ""
+    WHOLE: ClassVar[bool] = False  # looks at the whole explanation, not at the attribution alone
     ALONG: ClassVar[str] = "fraction of the image"  # what the points of the curve are, from the first to the last
 
     value_sum: Tensor
@@ -106,10 +116,8 @@ class AttributionMetric(Metric):
             self.add_state("curve_sum", torch.zeros(groups, self._points, dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
             self.add_state(name, torch.zeros(groups, dtype=torch.int64), "sum")
-        # MetricCollection merges, for good, metrics whose states are close after the first batch. Bytes, as two large
-        # numbers that differ by little are close.
         told = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self._identity}"
-        self.add_state("_cfg", torch.tensor(list(zlib.crc32(told.encode()).to_bytes(4, "big"))), "max")
+        self.add_state("_cfg", fingerprint(told), "max")
 
     def split_by_confidence(self, *edges: float) -> Self:
         """Keep the samples apart by the probability of the class predicted on the clean input; before any update.
@@ -226,7 +234,8 @@ class AttributionMetric(Metric):
         count, invalid = int(self.count.sum()), int(self.invalid.sum())
         name = METRICS.name_of(self)
         if bool(self.undefined.any()):
-            rank_zero_warn(f"{name} leaves out samples without a value: {self.UNDEFINED}; see `undefined`")
+            more = f"; {invalid} more are skipped for NaN or infinity" if invalid else ""
+            rank_zero_warn(f"{name} leaves out samples without a value: {self.UNDEFINED}; see `undefined`{more}")
         elif invalid or (not count and self.update_called):  # before the first update torchmetrics warns itself
             found = f"{count} samples used, {invalid} skipped for NaN or infinity in attribution or model output"
             rank_zero_warn(f"{name}: {found}", stacklevel=2)

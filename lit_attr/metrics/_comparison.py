@@ -7,18 +7,14 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor
 
 from lit_attr._checks import count_or_share, one_of
-from lit_attr.metrics.ranking import position_map
+from lit_attr.metrics.ranking import reduced
 from lit_attr.metrics.similarity import cosine, spearman, ssim, topk_intersection
 
 Measure: TypeAlias = Literal["spearman", "topk", "ssim", "cosine"]
 Reduction: TypeAlias = Literal["abs_of_sum", "abs_sum", "sum"]
 
 _MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"spearman": spearman, "ssim": ssim, "cosine": cosine}
-_REDUCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "abs_of_sum": lambda attribution, inputs: position_map(attribution, inputs).abs(),
-    "abs_sum": lambda attribution, inputs: position_map(attribution.abs(), inputs),
-    "sum": position_map,
-}
+_REDUCTIONS = ["abs_of_sum", "abs_sum", "sum"]
 
 
 @dataclass(frozen=True)
@@ -49,5 +45,5 @@ class Comparison:
 
     def __call__(self, one: Tensor, other: Tensor, inputs: Tensor) -> Tensor:
         """The similarity of two attributions of `inputs`, `[B]`; NaN where there is none."""
-        a, b = (_REDUCTIONS[self.reduction](attribution, inputs) for attribution in (one, other))
+        a, b = (reduced(self.reduction, attribution, inputs) for attribution in (one, other))
         return topk_intersection(a, b, self.k) if self.measure == "topk" else _MEASURES[self.measure](a, b)

@@ -4,16 +4,23 @@ from torch import Tensor, nn
 
 from lit_attr._checks import ArgumentError
 from lit_attr._view import View
+from lit_attr.attribution import Explanation, Method
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
 from lit_attr.targets import Target
+
+
+def explain(evaluation: Evaluation, method: Explain, *, whole: bool = False) -> Tensor | Explanation:
+    """What the method gives of a batch; with `whole`, all that it knows, where it is one of ours."""
+    with evaluation.view() as view:
+        if whole and isinstance(method, Method):
+            return method.explain(view.model, view.inputs, view.target)
+        return method(view.model, view.inputs, view.target).detach()
 
 
 def explained_by(method: Explain, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None) -> Explained:
     """A batch with the attribution that the method gives of it."""
     evaluation = Evaluation(model, inputs, target)
-    with evaluation.view() as view:
-        attribution = method(view.model, view.inputs, view.target).detach()
-    return evaluation.of(attribution, method)
+    return evaluation.of(explain(evaluation, method), method)
 
 
 def explain_again(

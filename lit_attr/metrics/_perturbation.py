@@ -13,6 +13,7 @@ from lit_attr._view import Passes
 from lit_attr.attribution import ConfusionFeature
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import Reading
+from lit_attr.metrics._elements import named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._readouts import Anchors, read
 from lit_attr.metrics.curves import AREAS, End, cut_points, perturbation_curve, resampled
@@ -117,7 +118,7 @@ class Perturbation:
     @property
     def protocol(self) -> dict[str, Any]:
         """What is computed, in words and numbers that fit into a log."""
-        fills = [_told(fill) for fill in self.fills.values()]
+        fills = [named(fill) for fill in self.fills.values()]
         per = self.pixels_per_step
         return {
             "preset": self.preset,
@@ -212,7 +213,3 @@ def _confusion(evaluation: Evaluation, fill: Fill) -> Tensor:
             message = "the model is certain about every colour that was tried, so that no fill is fair to it"
             rank_zero_warn(f"fill 'confusion': entropy of {share:.2f} of the largest possible; {message}")
         return found.colour.clone()
-
-
-def _told(fill: Fill) -> str | float:
-    return fill if isinstance(fill, str | float | int) else getattr(fill, "__name__", type(fill).__name__)

@@ -104,6 +104,7 @@ class Completeness(AttributionMetric):
     """
 
     higher_is_better = False
+    WHOLE = True
     UNDEFINED = "the objective is the same at both ends, so there is nothing to divide by"
 
     def __init__(

@@ -18,6 +18,7 @@ from lit_attr._checks import ArgumentError, batch_of_floats, one_of, positive_in
 from lit_attr._view import Passes, View
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._comparison import Comparison, Measure, Reduction
+from lit_attr.metrics._elements import named
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
 from lit_attr.metrics._noise import Noise
@@ -128,9 +129,8 @@ class ExplanationSimilarity(AttributionMetric):
             protocol |= noise.protocol
         elif not callable(perturb):
             raise ArgumentError("perturb", perturb, "'noise', or a function of model, inputs and target")
-        name = perturb if isinstance(perturb, str) else getattr(perturb, "__name__", type(perturb).__name__)
         passes = Passes(restarts + 1, 0)
-        super().__init__({**protocol, "perturb": name}, passes, identity=perturb, explanations=restarts)
+        super().__init__({**protocol, "perturb": named(perturb)}, passes, identity=perturb, explanations=restarts)
         self.compare, self.noise = compare, noise
         object.__setattr__(self, "perturb", perturb)  # a module among attacks would become a part of the metric
 

@@ -8,10 +8,9 @@ code multiplies rows of the embedding table, so that a word that occurs twice is
 where the code drops them. An increase must exceed rounding.
 """
 
-import zlib
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,8 @@ from torchmetrics.utilities.prints import rank_zero_warn
 
 from lit_attr._checks import ArgumentError
 from lit_attr.baselines import Baseline, check_baseline
+from lit_attr.metrics._base import fingerprint
+from lit_attr.metrics._elements import named
 from lit_attr.metrics._image_text import ImageTextEvaluation, Masked, value_range
 from lit_attr.metrics._precision import narrow_states, wide
 
@@ -43,8 +44,41 @@ def _increase(clean: Tensor, masked: Tensor) -> Tensor:
     return wide(masked - clean > _ROUNDING * clean.abs().clamp_min(1))
 
 
+@dataclass(frozen=True)
+class _Images:
+    """The image side of pairs, masked; no module, so that one among fills is not taken for a part of the metric."""
+
+    fill: Baseline
+    keep: float | None
+
+    def __post_init__(self) -> None:
+        check_baseline("fill", self.fill)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"fill": named(self.fill)}
+
+    def masked(self, pairs: ImageTextEvaluation) -> Masked:
+        return pairs.with_masked_image(self.fill, self.keep)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The text side of pairs, masked."""
+
+    fill: ClassVar[str] = "zero embedding"
+    keep: float | None
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"fill": self.fill}
+
+    def masked(self, pairs: ImageTextEvaluation) -> Masked:
+        return pairs.with_masked_text(self.keep)
+
+
 class _Confidence(Metric):
-    """The mean over pairs of one number; a subclass writes `masked` and nothing else.
+    """The mean over pairs of one number: how the score changes when one side is masked.
 
     Pairs whose attribution or feature is not finite, or whose feature is zero, are skipped and counted in `invalid`;
     those without anything to mask in `undefined`; those whose map is the same everywhere count, in `constant` too.
@@ -60,33 +94,28 @@ class _Confidence(Metric):
     invalid: Tensor
     undefined: Tensor
 
-    def __init__(self, change: Change, protocol: dict[str, Any], keep: float | None, identity: object = None) -> None:
+    def __init__(self, change: Change, side: _Images | _Texts) -> None:
         super().__init__()
-        self._change = change
+        self._change, self._side = change, side
+        keep = side.keep
         if keep is not None and not 0 < keep < 1:
             raise ArgumentError("keep", keep, "None, or a share in (0, 1)")
-        self.keep = keep
         mask = "map scaled to [0, 1]" if keep is None else f"top {keep:g} of the positions"
-        self._protocol = {"metric": type(self).__name__, "score": "cosine", "kept": mask, **protocol}
+        self._protocol = {"metric": type(self).__name__, "score": "cosine", "kept": mask, **side.protocol}
         for name in ("value_sum", "square_sum"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), "sum")
-        told = f"{self.protocol!r}{identity!r}"  # keeps metrics apart that a collection would take for the same
-        self.add_state("_cfg", torch.tensor(list(zlib.crc32(told.encode()).to_bytes(4, "big"))), "max")
+        self.add_state("_cfg", fingerprint(f"{self.protocol!r}{side.fill!r}"), "max")
 
     @property
     def protocol(self) -> dict[str, Any]:
         """What was computed, as plain data."""
         return dict(self._protocol)
 
-    @abstractmethod
-    def masked(self, pairs: ImageTextEvaluation) -> Masked:
-        """The pairs with one side masked."""
-
     def per_sample(self, pairs: ImageTextEvaluation) -> Tensor:
         """The value of each pair, `[B]`; NaN where there is none."""
-        return self._read(pairs, self.masked(pairs))
+        return self._read(pairs, self._side.masked(pairs))
 
     def _read(self, pairs: ImageTextEvaluation, masked: Masked) -> Tensor:
         known = (masked.map.isfinite() | ~masked.maskable).all(1) & masked.maskable.any(1)
@@ -97,7 +126,7 @@ class _Confidence(Metric):
         """Add a batch; an empty one adds nothing."""
         if len(pairs.images) == 0:
             return
-        masked = self.masked(pairs)
+        masked = self._side.masked(pairs)
         value = self._read(pairs, masked)
         low, high = value_range(masked.map, masked.maskable)
         constant, used, empty = (low == high)[:, 0], value.isfinite(), ~masked.maskable.any(1)
@@ -155,17 +184,9 @@ class ImageConfidenceDrop(_Confidence):
     """
 
     higher_is_better = False
-    fill: Baseline
 
     def __init__(self, fill: Baseline = 0.0, keep: float | None = None) -> None:
-        check_baseline("fill", fill)
-        named = fill if isinstance(fill, str | float | int) else getattr(fill, "__name__", type(fill).__name__)
-        super().__init__(_drop, {"fill": named}, keep, identity=fill)
-        object.__setattr__(self, "fill", fill)  # a module among fills would become a part of the metric
-
-    def masked(self, pairs: ImageTextEvaluation) -> Masked:
-        """The pairs with masked images."""
-        return pairs.with_masked_image(self.fill, self.keep)
+        super().__init__(_drop, _Images(fill, keep))
 
 
 class ImageConfidenceIncrease(_Confidence):
@@ -198,17 +219,9 @@ class ImageConfidenceIncrease(_Confidence):
     """
 
     higher_is_better = True
-    fill: Baseline
 
     def __init__(self, fill: Baseline = 0.0, keep: float | None = None) -> None:
-        check_baseline("fill", fill)
-        named = fill if isinstance(fill, str | float | int) else getattr(fill, "__name__", type(fill).__name__)
-        super().__init__(_increase, {"fill": named}, keep, identity=fill)
-        object.__setattr__(self, "fill", fill)  # a module among fills would become a part of the metric
-
-    def masked(self, pairs: ImageTextEvaluation) -> Masked:
-        """The pairs with masked images."""
-        return pairs.with_masked_image(self.fill, self.keep)
+        super().__init__(_increase, _Images(fill, keep))
 
 
 class TextConfidenceDrop(_Confidence):
@@ -241,11 +254,7 @@ class TextConfidenceDrop(_Confidence):
     higher_is_better = False
 
     def __init__(self, keep: float | None = None) -> None:
-        super().__init__(_drop, {"fill": "zero embedding"}, keep)
-
-    def masked(self, pairs: ImageTextEvaluation) -> Masked:
-        """The pairs with masked texts."""
-        return pairs.with_masked_text(self.keep)
+        super().__init__(_drop, _Texts(keep))
 
 
 class TextConfidenceIncrease(_Confidence):
@@ -278,8 +287,4 @@ class TextConfidenceIncrease(_Confidence):
     higher_is_better = True
 
     def __init__(self, keep: float | None = None) -> None:
-        super().__init__(_increase, {"fill": "zero embedding"}, keep)
-
-    def masked(self, pairs: ImageTextEvaluation) -> Masked:
-        """The pairs with masked texts."""
-        return pairs.with_masked_text(self.keep)
+        super().__init__(_increase, _Texts(keep))

@@ -2,10 +2,7 @@
 
 Paper: "LAAI", submission to ICLR (OpenReview vOOcJdLHkS), section 4.3 and tables 2 and 6.
 
-Deviations: the paper names different references for insertion and deletion, and says in words the opposite of its
-tables. The default here is what agrees with the tables: the divergence of the prediction from the uniform distribution,
-reference first, for both, large where the model is certain. What section 4.3 says in words is `reference="baseline"`
-for insertion and `reference="original"` for deletion.
+Deviations: those of `lit_attr.metrics.kl_insertion`.
 """
 
 from typing import Unpack

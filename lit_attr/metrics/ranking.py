@@ -8,7 +8,17 @@ from torch import Tensor
 from lit_attr._checks import ArgumentError
 from lit_attr.metrics._precision import wide
 
-__all__ = ["RANKS", "average_ranks", "channel_axis", "channel_map", "position_map", "rank_map", "ranks_by", "top_count"]
+__all__ = [
+    "RANKS",
+    "average_ranks",
+    "channel_axis",
+    "channel_map",
+    "position_map",
+    "rank_map",
+    "ranks_by",
+    "reduced",
+    "top_count",
+]
 
 
 def channel_axis(inputs: Tensor) -> int | None:
@@ -57,8 +67,7 @@ def position_map(attribution: Tensor, inputs: Tensor) -> Tensor:
         >>> position_map(torch.ones(1, 3, 2, 2), torch.rand(1, 3, 2, 2)).shape
         torch.Size([1, 1, 2, 2])
     """
-    axis, found = channel_axis(inputs), channel_map(attribution, inputs)
-    return found if axis is None else found.sum(axis, keepdim=True)
+    return reduced("sum", attribution, inputs)
 
 
 _MAPS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -68,6 +77,14 @@ _MAPS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "max": lambda found, axis: found.amax(axis, keepdim=True),
 }
 RANKS = [*_MAPS, "union", "element"]
+
+
+def reduced(how: str, attribution: Tensor, inputs: Tensor) -> Tensor:
+    """One number per position: the "sum", "abs_sum", "abs_of_sum" or "max" over channels; see `position_map`."""
+    axis, found = channel_axis(inputs), channel_map(attribution, inputs)
+    if axis is None:  # each feature is its own channel
+        return found.abs() if how.startswith("abs") else found
+    return _MAPS[how](found, axis)
 
 
 def ranks_by(rank: str, attribution: Tensor, inputs: Tensor) -> Tensor:
@@ -91,16 +108,14 @@ def ranks_by(rank: str, attribution: Tensor, inputs: Tensor) -> Tensor:
         [[0, 0, 1]]
         [[2, 3, 4, 5, 0, 1]]
     """
-    axis, found = channel_axis(inputs), channel_map(attribution, inputs)
+    axis = channel_axis(inputs)
     if rank == "element":
-        return rank_map(found.expand_as(inputs))
-    if axis is None:
-        return rank_map({"abs_sum": found.abs(), "abs_of_sum": found.abs()}.get(rank, found))
-    if rank == "union":
-        apart = found.movedim(axis, 1)
+        return rank_map(channel_map(attribution, inputs).expand_as(inputs))
+    if rank == "union" and axis is not None:
+        apart = channel_map(attribution, inputs).movedim(axis, 1)
         alone = rank_map(apart.flatten(0, 1)).view(apart.shape)
         return alone.amin(1, keepdim=True).movedim(1, axis)
-    return rank_map(_MAPS[rank](found, axis))
+    return rank_map(reduced(rank, attribution, inputs))
 
 
 def rank_map(positions: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from lit_attr.attribution import Explanation, Method
+from lit_attr.attribution import Explanation
 from lit_attr.metrics._base import METRICS, AttributionMetric, Summary
 from lit_attr.metrics._evaluation import Evaluation, Explain
+from lit_attr.metrics._explaining import explain
 from lit_attr.targets import Target
 
 __all__ = ["MetricSuite"]
@@ -41,6 +42,7 @@ class MetricSuite(MetricCollection):
     def __init__(self, metrics: list[Any] | dict[str, Any], confidence_edges: tuple[float, ...] = ()) -> None:
         built = METRICS.build_all(metrics)
         super().__init__({name: metric.split_by_confidence(*confidence_edges) for name, metric in built.items()})
+        self._whole = any(metric.WHOLE for metric in built.values())
 
     def update(  # type: ignore[override]  # MetricCollection takes anything
         self,
@@ -71,7 +73,10 @@ class MetricSuite(MetricCollection):
             return
         evaluation = Evaluation(model, inputs, target, masks)
         if attribution is None:
-            attribution = _explained(evaluation, method)
+            if method is None:
+                msg = "give `attribution`, or the `method` that makes it"
+                raise ValueError(msg)
+            attribution = explain(evaluation, method, whole=self._whole)
         super().update(model, inputs, target, attribution, evaluation, valid, method, masks)
 
     def summaries(self) -> dict[str, dict[str, Summary]]:
@@ -79,11 +84,3 @@ class MetricSuite(MetricCollection):
         self.compute()  # brings metrics that share their states up to date
         items = self.items(keep_base=True)
         return {name: metric.summaries() for name, metric in items if isinstance(metric, AttributionMetric)}
-
-
-def _explained(evaluation: Evaluation, method: Explain | None) -> Tensor | Explanation:
-    if method is None:
-        msg = "give `attribution`, or the `method` that makes it"
-        raise ValueError(msg)
-    model, inputs, target = evaluation.model, evaluation.inputs, evaluation.target
-    return method.explain(model, inputs, target) if isinstance(method, Method) else method(model, inputs, target)

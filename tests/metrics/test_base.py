@@ -189,7 +189,10 @@ def test_samples_without_a_value_are_counted_apart_from_broken_ones(cnn, batch):
     metric = OfBright()
     metric.update(cnn(), images, None, attribution)
     assert (metric.count, metric.undefined, metric.invalid) == (2, 1, 2)
-    with pytest.warns(UserWarning, match="ofbright leaves out samples without a value: the sample is dark; see"):
+    told = (
+        "ofbright leaves out samples without a value: the sample is dark; see `undefined`; 2 more are skipped for NaN"
+    )
+    with pytest.warns(UserWarning, match=told):
         assert metric.compute() == 0.75
     torch.testing.assert_close(metric.curve(), torch.tensor([0.75, 1.5]))
     value = metric.per_sample(Evaluation(cnn(), images).of(attribution))

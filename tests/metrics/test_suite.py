@@ -77,3 +77,35 @@ def test_an_empty_batch_adds_nothing(cnn, batch):
 def test_unknown_names():
     with pytest.raises(ValueError, match=r"unknown metric 'gab'.*did you mean 'gap'"):
         MetricSuite(["gab"])
+
+
+def test_a_metric_of_whole_explanations_gets_them(cnn, batch):
+    """Completeness is then that of the method, with its own baseline; alone the attribution costs no pass more."""
+    images, _ = batch()
+    method = IntegratedGradients(steps=3, baseline=0.3)
+    suite = MetricSuite({"completeness": {}, **STEPS})
+    suite.update(cnn(), images, 1, method=method)
+    expected = method.explain(cnn(), images, 1).completeness_error.abs().mean().float()
+    torch.testing.assert_close(suite.compute()["completeness"], expected)
+
+
+def test_an_attribution_alone_costs_what_the_method_declares(cnn, counting, batch):
+    model, method = counting(cnn()), IntegratedGradients(steps=3)
+    MetricSuite(["gini"]).update(model, batch()[0], 1, method=method)
+    assert model.samples == 4 * (method.passes().forward + 1)  # and the clean pass, which tells the class
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_a_function_of_other_people_finds_gradients_and_leaves_no_trace(context, cnn, batch):
+    def explain(model, inputs, target):
+        points = inputs.clone().requires_grad_()
+        model.train()
+        return torch.autograd.grad(model(points)[:, 1].sum() * torch.rand(()), points)[0]
+
+    model, suite = cnn(), MetricSuite(["gini"])
+    with context():
+        before = torch.get_rng_state()
+        suite.update(model, batch()[0].clone(), 1, method=explain)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert not model.training
+    assert suite["gini"].count == 4
