@@ -13,9 +13,9 @@ from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.classes import Choice, check_choice, other_classes
-from lit_attr.attribution.path.integral import WalkRule, at_goal, check_walk_rule, integrate, walk_passes
+from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
 from lit_attr.objectives import Objective, get_objective, log_odds
-from lit_attr.updates import BIM, Bounds, Region, Route, Walks, check_bounds, get_bounds
+from lit_attr.updates import BIM, Bounds, Region, Route, Walks, at_goal, check_bounds, get_bounds
 
 __all__ = ["AGI"]
 

@@ -96,7 +96,6 @@ class AttEXplore(Method):
             steps=self.steps,
             region=Region(self.eps, get_bounds(self.bounds, view.inputs)),
             loss=objective if surrogate else None,
-            guided=False,
             seed=self.seed,
             substeps=self.substeps,
             max_batch=self.max_batch,

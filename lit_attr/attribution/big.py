@@ -17,10 +17,9 @@ from lit_attr._checks import not_negative, not_negative_int, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.integrated_gradients import IntegratedGradients
-from lit_attr.attribution.path.integral import in_blocks, left_class
 from lit_attr.attribution.path.quadrature import Rule
 from lit_attr.objectives import log_odds
-from lit_attr.updates import BIM, Bounds, Region, Route, Walks, check_bounds, get_bounds
+from lit_attr.updates import BIM, Bounds, Region, Route, Walks, check_bounds, get_bounds, in_blocks, left_class
 
 __all__ = ["BIG"]
 

@@ -11,9 +11,20 @@ from typing import Any, ClassVar
 from lit_attr._checks import not_negative, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
-from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, left_class, walk_passes
+from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
 from lit_attr.objectives import Objective, get_objective
-from lit_attr.updates import Bounds, Region, Route, Update, UpdateRule, Walks, check_bounds, get_bounds, get_update
+from lit_attr.updates import (
+    Bounds,
+    Region,
+    Route,
+    Update,
+    UpdateRule,
+    Walks,
+    check_bounds,
+    get_bounds,
+    get_update,
+    left_class,
+)
 
 __all__ = ["FundamentalAttribution"]
 
@@ -90,11 +101,12 @@ class FundamentalAttribution(Method):
         return integrate(view, view.inputs, walks, route, get_objective(self.objective), self.rule)
 
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
-        """One forward and one backward pass a step (two with a `loss`), and at the end for the trapezoid.
+        """One forward and one backward pass a step (two where the rule looks at another loss), and at the end.
 
         What the update rule evaluates by itself comes on top; of a plain function that is not known.
         """
-        own_loss = self.loss is not None
+        rule = self.update if isinstance(self.update, UpdateRule) else None
+        own_loss = (self.loss or (rule and rule.loss)) is not None and (rule is None or rule.guided)
         walks = walk_passes(1, self.steps, self.rule, own_loss=own_loss, substeps=self.substeps)
-        own = self.update.passes if isinstance(self.update, UpdateRule) else Passes(0, 0)
+        own = rule.passes if rule else Passes(0, 0)
         return Passes(walks.forward + self.steps * own.forward, walks.backward + self.steps * own.backward)

@@ -83,7 +83,7 @@ class GuidedIG(Method):
 
     def _move(self, inputs: Tensor, step: Step) -> Tensor:
         """From where the walks are to where the step leads."""
-        start, end = step.origin, inputs[step.rows]
+        start, end = step.origin, inputs[step.walks.rows]
         ways = (end - start).abs().flatten(1)
         shares = step.memory.get("shares", torch.zeros_like(ways))
         shares = step.memory["shares"] = self._shares(shares, ways, step.ascent.flatten(1).abs(), step.number + 1)

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal
 from lit_attr._checks import not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
-from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, left_class, walk_passes
+from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
 from lit_attr.objectives import Objective, get_objective
-from lit_attr.updates import BIM, Bounds, L2Step, Region, Route, Walks, check_bounds, get_bounds
+from lit_attr.updates import BIM, Bounds, L2Step, Region, Route, Walks, check_bounds, get_bounds, left_class
 
 __all__ = ["MFABA"]
 

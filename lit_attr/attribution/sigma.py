@@ -21,9 +21,8 @@ from torch import Tensor
 from lit_attr._checks import fraction, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
-from lit_attr.attribution.path.integral import in_blocks
 from lit_attr.objectives import get_objective, prob
-from lit_attr.updates import SPSA, Bounds, Pattern, Region, Route, Walks, check_bounds, get_bounds
+from lit_attr.updates import SPSA, Bounds, Pattern, Region, Route, Walks, check_bounds, get_bounds, in_blocks
 
 __all__ = ["SIGMA"]
 
@@ -151,7 +150,6 @@ class SIGMA(Method):
             loss=_doubt,
             stop=lambda evidence, walks: _confidence(evidence, walks.goal) <= self.epsilon,
             starts_anyway=False,
-            guided=False,
             look=look,
             seed=self.seed,
             max_batch=self.max_batch,

@@ -1,19 +1,31 @@
 """Update rules: from the points of guided walks to their next moves, for attacks and for path attributions."""
 
-from lit_attr.updates.region import Bounds, Region, check_bounds, get_bounds
-from lit_attr.updates.rules import BIM, UPDATES, L2Step, UpdateRule, get_update
+from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
+from lit_attr.updates.region import Bounds, Norm, Region, check_bounds, get_bounds
+from lit_attr.updates.rules import UPDATES, L2Step, UpdateRule, get_update, plain_name
+from lit_attr.updates.sinifgsm import SINIFGSM
 from lit_attr.updates.spsa import SPSA, Pattern
 from lit_attr.updates.ssa import SSA
 from lit_attr.updates.step import Step, Update
-from lit_attr.updates.walk import Route, Turn, Walks, walk
+from lit_attr.updates.walk import Route, Turn, in_blocks, walk
+from lit_attr.updates.walks import Walks, at_goal, left_class
 
 __all__ = [
     "BIM",
+    "DIFGSM",
+    "FGSM",
+    "MIFGSM",
+    "NIFGSM",
+    "PGD",
+    "SINIFGSM",
     "SPSA",
     "SSA",
+    "TIFGSM",
     "UPDATES",
     "Bounds",
+    "IterativeRule",
     "L2Step",
+    "Norm",
     "Pattern",
     "Region",
     "Route",
@@ -22,8 +34,12 @@ __all__ = [
     "Update",
     "UpdateRule",
     "Walks",
+    "at_goal",
     "check_bounds",
     "get_bounds",
     "get_update",
+    "in_blocks",
+    "left_class",
+    "plain_name",
     "walk",
 ]

@@ -36,23 +36,28 @@ def cosines(images: Tensor) -> tuple[Tensor, Tensor]:
     return rows, columns
 
 
-def diversify(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Input diversity that keeps the size: enlarged by up to 15 %, put somewhere on a black ground, resized back.
+def diversify(images: Tensor, probability: float, generator: torch.Generator, resize: float = _ENLARGED) -> Tensor:
+    """Input diversity that keeps the size.
 
     Paper: Xie et al., "Improving Transferability of Adversarial Examples with Input Diversity", 2019, section 3.3,
-    which leaves the ground's size as it is.
+    which enlarges and leaves the ground's size as it is.
 
     Args:
         images: `[N, C, H, W]`.
         probability: of the change; else the images are returned as they are.
-        generator: of four numbers, one draw for all the images.
+        generator: one draw for all the images.
+        resize: the most by which the sides change. Below 1 the images are made smaller, by torchattacks' draws, and put
+            somewhere on a black ground of their size; above 1 larger, put on a ground of that size, resized back.
     """
+    if resize < 1:
+        return _shrunk(images, probability, generator, resize)
     coin, *draws = torch.rand(4, generator=generator).tolist()
     if coin >= probability:
         return images
     larger, down, right = draws
     rows, columns = (
-        _shift(size, larger, place, images) for size, place in zip(images.shape[-2:], (down, right), strict=True)
+        _shift(size, resize, larger, place, images)
+        for size, place in zip(images.shape[-2:], (down, right), strict=True)
     )
     return between(rows, images, columns)
 
@@ -67,9 +72,27 @@ def smooth(images: Tensor, side: int) -> Tensor:
     return between(rows, images, columns)
 
 
-def _shift(size: int, larger: float, place: float, images: Tensor) -> Tensor:
+def _shrunk(images: Tensor, probability: float, generator: torch.Generator, resize: float) -> Tensor:
+    """In torchattacks' order, so that one seed gives one result; of images that are not square both sides shrink."""
+    height, width = images.shape[-2:]
+    smaller = _integer(int(width * resize), width, generator)
+    size = (max(1, round(height * smaller / width)), smaller)
+    down, right = height - size[0], width - size[1]
+    top, left = _integer(0, down, generator), _integer(0, right, generator)
+    if float(torch.rand(1, generator=generator)) >= probability:
+        return images
+    found = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+    return F.pad(found, [left, right - left, top, down - top])
+
+
+def _integer(low: int, high: int, generator: torch.Generator) -> int:
+    """In low..high-1; low where there is none."""
+    return int(torch.randint(low, max(high, low + 1), (1,), dtype=torch.int32, generator=generator))
+
+
+def _shift(size: int, resize: float, larger: float, place: float, images: Tensor) -> Tensor:
     """Of one axis: enlarged, padded with zeros, resized back, `[size, size]`; draws in [0, 1) choose how."""
-    ground = int(size * _ENLARGED)
+    ground = int(size * resize)
     other = size + int(larger * (ground - size + 1))
     start = int(place * (ground - other + 1))
     up = _resizing(size, other, images.dtype, images.device)

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError, unit_range
 
-__all__ = ["Bounds", "Region", "check_bounds", "get_bounds"]
+__all__ = ["Bounds", "Norm", "Region", "check_bounds", "get_bounds"]
 
 Bounds: TypeAlias = tuple[float, float] | Literal["auto"] | None
+Norm: TypeAlias = Literal["linf", "l2"]
 Radius: TypeAlias = float | Callable[[Tensor], Tensor] | None
 
 
@@ -45,18 +46,20 @@ def get_bounds(bounds: Bounds, inputs: Tensor) -> tuple[float, float] | None:
 
 
 class Region(NamedTuple):
-    """The points x with |x - origin| <= radius in every feature, inside the bounds.
+    """The points x with |x - origin| <= radius, inside the bounds.
 
     Attributes:
         radius: a number, a function that gives one per feature from the origins `[N, ...]`, or None for no limit.
         bounds: the range of the inputs, or None.
+        norm: how the distance is measured, "linf" in every feature, "l2" over all.
     """
 
     radius: Radius = None
     bounds: tuple[float, float] | None = None
+    norm: Norm = "linf"
 
     def project(self, points: Tensor, origin: Tensor) -> Tensor:
-        """The nearest points of the region, `[N, ...]`.
+        """The nearest points of the region, `[N, ...]`; with "l2" first of the ball, then inside the bounds.
 
         Example:
             >>> Region(0.1, (0.0, 1.0)).project(torch.tensor([[0.5, 0.95]]), torch.tensor([[0.2, 0.99]]))
@@ -64,5 +67,11 @@ class Region(NamedTuple):
         """
         if self.radius is not None:
             radius = self.radius(origin) if callable(self.radius) else torch.full_like(origin, self.radius)
-            points = origin + torch.minimum(torch.maximum(points - origin, -radius), radius)
+            away = points - origin
+            if self.norm == "l2":
+                length = away.flatten(1).norm(dim=1).clamp_min(torch.finfo(away.dtype).tiny)
+                shrink = (radius.flatten(1)[:, 0] / length).clamp_max(1)
+                points = origin + away * shrink.view(-1, *[1] * (away.dim() - 1))
+            else:
+                points = origin + torch.minimum(torch.maximum(away, -radius), radius)
         return points if self.bounds is None else points.clamp(*self.bounds)

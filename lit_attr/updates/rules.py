@@ -1,4 +1,4 @@
-"""The update rules that need nothing but the gradient, and the table of all."""
+"""What update rules are, the table of all, and the simplest."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,10 +10,13 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError, not_negative
 from lit_attr._view import Passes
+from lit_attr.objectives import Objective
 from lit_attr.registry import Registry
 from lit_attr.updates.step import Step, Update
 
-__all__ = ["BIM", "UPDATES", "L2Step", "UpdateRule", "get_update"]
+__all__ = ["UPDATES", "L2Step", "UpdateRule", "get_update", "plain_name", "unit"]
+
+_ALIASES = {"dim": "difgsm", "tim": "tifgsm", "mim": "mifgsm", "sinim": "sinifgsm", "c&w": "cw"}  # as in ABE
 
 
 class UpdateRule(ABC):
@@ -24,33 +27,22 @@ class UpdateRule(ABC):
         """What a step evaluates beside the walk's own points, per walk."""
         return Passes(0, 0)
 
+    @property
+    def guided(self) -> bool:
+        """Whether the rule looks at `Step.ascent`."""
+        return True
+
+    @property
+    def loss(self) -> Objective | None:
+        """What the rule must climb, as a function of evidence and goal; None for whatever the walk climbs."""
+        return None
+
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:
         """The moves `[N, ...]`."""
 
 
 UPDATES: Registry[UpdateRule] = Registry("update rule", UpdateRule)  # type: ignore[type-abstract]
-
-
-@UPDATES.register("bim")
-@dataclass(frozen=True)
-class BIM(UpdateRule):
-    """The basic iterative method: alpha * sign(grad L).
-
-    Paper: Kurakin, Goodfellow, Bengio, "Adversarial examples in the physical world", 2017, section 2.2.
-
-    Args:
-        alpha: step per feature, in units of the input.
-    """
-
-    alpha: float = 2 / 255
-
-    def __post_init__(self) -> None:
-        not_negative("alpha", self.alpha)
-
-    def __call__(self, step: Step) -> Tensor:
-        """The moves."""
-        return self.alpha * step.ascent.sign()
 
 
 @UPDATES.register("l2")
@@ -69,11 +61,7 @@ class L2Step(UpdateRule):
 
     def __call__(self, step: Step) -> Tensor:
         """The moves."""
-        flat = step.ascent.flatten(1)
-        # Scaled by the largest value first: the squares of tiny gradients would be zero in float32.
-        flat = flat / flat.abs().amax(1, keepdim=True).clamp_min(_tiny(flat))
-        unit: Tensor = flat / flat.norm(dim=1, keepdim=True).clamp_min(_tiny(flat))
-        return self.alpha * unit.view_as(step.ascent)
+        return self.alpha * unit(step.ascent)
 
 
 def get_update(update: str | Mapping[str, Any] | Update) -> Update:
@@ -83,18 +71,34 @@ def get_update(update: str | Mapping[str, Any] | Update) -> Update:
         ValueError: for an unknown name or setting.
 
     Example:
-        >>> get_update("bim"), get_update({"class": "l2", "alpha": 0.5})
-        (BIM(alpha=0.00784313725490196), L2Step(alpha=0.5))
+        >>> get_update("l2"), get_update({"class": "L2", "alpha": 0.5})
+        (L2Step(alpha=0.1), L2Step(alpha=0.5))
     """
     if isinstance(update, str):
-        return UPDATES.build(update)
+        return UPDATES.build(plain_name(update))
     if isinstance(update, Mapping):
         settings = dict(update)
-        return UPDATES.build(str(settings.pop("class", "")), settings)
+        return UPDATES.build(plain_name(str(settings.pop("class", ""))), settings)
     if not callable(update):
         raise ArgumentError("update", update, "the name of an update rule, settings, or a function of a Step")
     return update
 
 
-def _tiny(values: Tensor) -> float:
-    return float(torch.finfo(values.dtype).tiny)
+def plain_name(name: str) -> str:
+    """Of a rule or an attack, as the registries have it: in lower case, ABE's abbreviations written out.
+
+    Example:
+        >>> plain_name("DIM"), plain_name("MIFGSM"), plain_name("torchattacks.VMIFGSM")
+        ('difgsm', 'mifgsm', 'torchattacks.VMIFGSM')
+    """
+    return name if "." in name else _ALIASES.get(name.casefold(), name.casefold())
+
+
+def unit(values: Tensor) -> Tensor:
+    """Each row of `[N, ...]` scaled to the Euclidean length one; zero where it is zero."""
+    tiny = float(torch.finfo(values.dtype).tiny)
+    flat = values.flatten(1)
+    # Scaled by the largest value first: the squares of tiny gradients would be zero in float32.
+    flat = flat / flat.abs().amax(1, keepdim=True).clamp_min(tiny)
+    scaled: Tensor = flat / flat.norm(dim=1, keepdim=True).clamp_min(tiny)
+    return scaled.view_as(values)

@@ -58,6 +58,11 @@ class SPSA(UpdateRule):
         """Two forward passes a step."""
         return Passes(2, 0)
 
+    @property
+    def guided(self) -> bool:
+        """The gradient is not looked at."""
+        return False
+
     def __call__(self, step: Step) -> Tensor:
         """The moves."""
         pattern = (step.uniform() < 0.5).to(step.points.dtype)

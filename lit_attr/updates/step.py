@@ -7,6 +7,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from lit_attr._view import View
+from lit_attr.updates.walks import Walks
+
 __all__ = ["Step", "Update"]
 
 
@@ -19,10 +22,10 @@ class Step:
         origin: where they began, x_0, `[N, ...]`.
         ascent: the gradient at x_t of the loss that the walk climbs, `[N, ...]`; zero where the route is not guided.
         number: t, from 0.
+        steps: the most steps of a walk, T.
+        walks: what they seek, and of which samples they are.
+        view: the model and the samples, for rules that look further than at the loss.
         memory: tensors `[N, ...]` that a rule keeps from step to step, by name; rows of walks that end are dropped.
-        rows: the sample of each walk, `[N]`.
-        path: the number of each walk among those of its sample, `[N]`.
-        paths: how many walks a sample has.
         generator: of this walk's random numbers, on the CPU.
         losses: the loss at other points, `[k N]` for k sets of points `[k N, ...]`, one set after the other: one
             forward pass each.
@@ -34,9 +37,9 @@ class Step:
     origin: Tensor
     ascent: Tensor
     number: int
-    rows: Tensor
-    path: Tensor
-    paths: int
+    steps: int
+    walks: Walks
+    view: View
     generator: torch.Generator
     losses: Callable[[Tensor], Tensor]
     ascents: Callable[[Tensor], Tensor]
@@ -54,26 +57,27 @@ class Step:
         """Uniform numbers in [0, 1), `[N, ...]`, drawn as `normal` draws."""
         return self._draw(torch.rand)
 
-    def mean_ascent(self, variant: Callable[[Tensor], Tensor], copies: int) -> Tensor:
+    def mean_ascent(self, variant: Callable[[Tensor, int], Tensor], copies: int) -> Tensor:
         """The mean over `copies` variants of the gradient of their loss with respect to the points, `[N, ...]`.
 
         Args:
-            variant: makes one set of variants `[N, ...]` of the points it is given; gradients go back through it.
-            copies: how often it is called.
+            variant: makes set number 0, 1, ... of variants `[N, ...]` of the points it is given; gradients go back
+                through it.
+            copies: how many sets.
         """
         size = max(1, self.together // max(1, len(self.points)))
         total = torch.zeros_like(self.points)
         points = self.points.detach().requires_grad_()
         for first in range(0, copies, size):
-            sets = torch.cat([variant(points) for _ in range(min(size, copies - first))])
+            sets = torch.cat([variant(points, number) for number in range(first, min(first + size, copies))])
             found = self.ascents(sets.detach())
             with torch.autocast(points.device.type, enabled=False):
                 total += torch.autograd.grad(sets, points, found)[0]
         return total / copies
 
     def _draw(self, sampler: Callable[..., Tensor]) -> Tensor:
-        drawn = sampler((self.paths, *self.points.shape[1:]), generator=self.generator)
-        return drawn.to(self.points)[self.path]
+        drawn = sampler((self.walks.paths, *self.points.shape[1:]), generator=self.generator)
+        return drawn.to(self.points)[self.walks.path]
 
 
 Update: TypeAlias = Callable[[Step], Tensor]

@@ -16,38 +16,9 @@ from lit_attr._view import View
 from lit_attr.objectives import Objective
 from lit_attr.updates.region import Region
 from lit_attr.updates.step import Step, Update
+from lit_attr.updates.walks import Walks
 
-__all__ = ["Route", "Turn", "Walks", "walk"]
-
-
-class Walks(NamedTuple):
-    """N walks.
-
-    Attributes:
-        rows: the sample of each, `[N]`.
-        goal: the class that each climbs to, or away from, `[N]`.
-        toward: 1.0 for a walk that climbs to its goal, -1.0 for one that leaves it, `[N]`.
-        path: the number of each among the walks of its sample, `[N]`.
-        paths: how many walks a sample has.
-    """
-
-    rows: Tensor
-    goal: Tensor
-    toward: Tensor
-    path: Tensor
-    paths: int
-
-    @classmethod
-    def of(cls, goals: Tensor, toward: Tensor | float = 1.0) -> "Walks":
-        """M walks of each sample, from their goals `[B, M]`; `toward` is a number or `[M]`."""
-        samples, paths = goals.shape
-        place = torch.arange(goals.numel(), device=goals.device)
-        signs = torch.as_tensor(toward, device=goals.device, dtype=torch.float32).expand(paths).repeat(samples)
-        return cls(place // max(1, paths), goals.flatten(), signs, place % max(1, paths), paths)
-
-    def at(self, places: Tensor) -> "Walks":
-        """Some of them."""
-        return Walks(self.rows[places], self.goal[places], self.toward[places], self.path[places], self.paths)
+__all__ = ["Route", "Turn", "in_blocks", "walk"]
 
 
 @dataclass(frozen=True)
@@ -58,13 +29,13 @@ class Route:
         update: the update rule.
         steps: the most steps.
         region: where they may go.
-        loss: what a walk climbs (or descends, see `Walks.toward`), as a function of evidence and goal; None is the
-            objective of the path integral, whose gradient then serves both.
+        loss: what a walk climbs (or descends, see `Walks.toward`), as a function of evidence and goal; None is that of
+            the rule, if it has one (`UpdateRule.loss`), else the objective of the path integral, whose gradient then
+            serves both.
         stop: from evidence `[n, K]` and walks to those that have arrived, bool `[n]`; None goes all steps.
         starts_anyway: a walk that has arrived when it begins (to a class that is predicted already) goes all steps;
             else it has none.
         from_origin: every step starts from the origin again, x_{t+1} = project(x_0 + move).
-        guided: the rule looks at `Step.ascent`; else that is zero, and costs no backward pass.
         look: the point at which the model is asked, as a function of the walk's point.
         substeps: into how many equal parts a path integral divides each move; the walk is the same.
         seed: of the rule's random numbers.
@@ -78,11 +49,21 @@ class Route:
     stop: Callable[[Tensor, Walks], Tensor] | None = None
     starts_anyway: bool = True
     from_origin: bool = False
-    guided: bool = True
     look: Callable[[Tensor], Tensor] = lambda points: points
     substeps: int = 1
     seed: int = 0
     max_batch: int | None = None
+
+    @property
+    def guided(self) -> bool:
+        """Whether the rule looks at `Step.ascent`; else that is zero, and costs no backward pass."""
+        return bool(getattr(self.update, "guided", True))
+
+    @property
+    def climbed(self) -> Objective | None:
+        """The loss of the route or of its rule; None for the objective of the path integral."""
+        found: Objective | None = self.loss or getattr(self.update, "loss", None)
+        return found
 
 
 class Turn(NamedTuple):
@@ -91,7 +72,7 @@ class Turn(NamedTuple):
     Attributes:
         places: which of the N walks, `[n]`.
         points: x_t, `[n, ...]`.
-        evidence: of the model at x_t, `[n, K]`.
+        evidence: of the model at x_t, `[n, K]`; empty, `[n, 0]`, where nobody asked for it.
         value: the objective at x_t, `[n]`.
         gradient: its gradient, `[n, ...]`; None without an objective.
         arrived: the move that led to x_t, zero at t = 0.
@@ -114,7 +95,15 @@ class Turn(NamedTuple):
 
 
 def walk(
-    view: View, start: Tensor, walks: Walks, route: Route, objective: Objective | None, *, last_gradient: bool = True
+    view: View,
+    start: Tensor,
+    walks: Walks,
+    route: Route,
+    objective: Objective | None,
+    *,
+    last_gradient: bool = True,
+    origin: Tensor | None = None,
+    watched: bool = True,
 ) -> Iterator[Turn]:
     """Go, and tell of every turn.
 
@@ -125,6 +114,9 @@ def walk(
         route: how they go.
         objective: what is integrated along the way, of the explained class; None where only the end matters.
         last_gradient: also at the last point; else only the objective's value is found there.
+        origin: what the region lies around, `[N, ...]`, where walks begin beside it; None is the start.
+        watched: the evidence of every turn is asked for; else the model is evaluated only where that is needed to go
+            on, and not at the last point.
 
     Yields:
         One `Turn` for t = 0..steps, fewer where all walks stop before: one forward and one backward pass per walk and
@@ -133,13 +125,18 @@ def walk(
     generator = torch.Generator().manual_seed(route.seed)
     model = _Asked(view, route, objective)
     places = torch.arange(len(start), device=start.device)
-    origin = points = start
+    origin, points = start if origin is None else origin, start
+    watched |= route.stop is not None or objective is not None
     arrived, memory = torch.zeros_like(points), dict[str, Tensor]()
     for number in range(route.steps + 1):
         last = number == route.steps
-        evidence, value, gradient, ascent = model.answer(
-            points, walks, gradient=last_gradient or not last, ascent=route.guided and not last
-        )
+        guided = route.guided and not last
+        if watched or guided:
+            evidence, value, gradient, ascent = model.answer(
+                points, walks, gradient=last_gradient or not last, ascent=guided
+            )
+        else:
+            evidence, value, gradient, ascent = points.new_zeros(len(points), 0), None, None, torch.zeros_like(points)
         stopped = route.stop(evidence, walks) if route.stop else torch.zeros_like(places, dtype=torch.bool)
         if number == 0:
             settled = stopped & route.starts_anyway
@@ -155,9 +152,9 @@ def walk(
                 origin=began,
                 ascent=ascent[going],
                 number=number,
-                rows=left.rows,
-                path=left.path,
-                paths=left.paths,
+                steps=route.steps,
+                walks=left,
+                view=view,
                 generator=generator,
                 losses=partial(model.losses, left),
                 ascents=partial(model.ascents, left),
@@ -179,6 +176,43 @@ def walk(
         settled = settled[going]
 
 
+def in_blocks(
+    view: View,
+    start: Tensor,
+    walks: Walks,
+    route: Route,
+    objective: Objective | None,
+    *,
+    last_gradient: bool,
+    origin: Tensor | None = None,
+    watched: bool = True,
+) -> Iterator[tuple[int, Turn]]:
+    """`walk` from the samples' starts `[B, ...]`, one block of walks after the other, as many as are evaluated at once.
+
+    A walk holds some twenty tensors of the size of its points.
+
+    Yields:
+        The number t of each turn and the turn, its places among all the walks.
+    """
+    count = len(walks.rows)
+    held = route.max_batch or default_chunk(view.inputs)
+    for first in range(0, count, held):
+        block = torch.arange(first, min(first + held, count), device=start.device)
+        some = walks.at(block)
+        turns = walk(
+            view,
+            start[some.rows],
+            some,
+            route,
+            objective,
+            last_gradient=last_gradient,
+            origin=None if origin is None else origin[some.rows],
+            watched=watched,
+        )
+        for number, turn in enumerate(turns):
+            yield number, turn._replace(places=block[turn.places])
+
+
 @dataclass
 class _Asked:
     """The model along one route."""
@@ -193,7 +227,7 @@ class _Asked:
         """At every point: the evidence, the objective and its gradient, and the gradient of the loss (else zeros)."""
         view, count = self.view, len(points)
         gradient &= self.objective is not None
-        shape, own_loss = view.inputs.shape[1:], self.objective is None or self.route.loss is not None
+        shape, own_loss = view.inputs.shape[1:], self.objective is None or self.route.climbed is not None
         evidences: list[Tensor] = []
         values, gradients = points.new_zeros(count), points.new_zeros(count, *shape) if gradient else None
         ascents = points.new_zeros(count, *shape) if ascent and own_loss else None
@@ -248,7 +282,7 @@ class _Asked:
 
     def _loss(self, evidence: Tensor, walks: Walks) -> Tensor:
         """What the walks climb, `[n]`."""
-        climbed = self.route.loss or self.objective
+        climbed = self.route.climbed or self.objective
         if climbed is None:
             msg = "a walk without an objective needs a loss"
             raise ValueError(msg)

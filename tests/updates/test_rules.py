@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lit_attr.updates import BIM, L2Step, Step, get_update
+from lit_attr.updates import BIM, L2Step, Step, Walks, get_update
 
 G = torch.tensor([[3.0, -4.0, 0.0], [1e-25, 0.0, 0.0], [0.0, 0.0, 0.0]])
 
@@ -13,9 +13,9 @@ def moves(rule):
         origin=G,
         ascent=G,
         number=0,
-        rows=zeros,
-        path=zeros,
-        paths=1,
+        steps=1,
+        walks=Walks.of(zeros[:, None]),
+        view=None,
         generator=torch.Generator(),
         losses=None,
         ascents=None,

@@ -13,10 +13,10 @@ X = torch.rand(2, 6, dtype=torch.float64, generator=torch.Generator().manual_see
 Y = torch.tensor([2, 0])
 
 
-def walked(net, rule, steps=6, paths=2, guided=False, region=None, objective=logit):
+def walked(net, rule, steps=6, paths=2, region=None, objective=logit):
     """The points of all walks, `[T + 1, samples, paths, features]`."""
     walks = Walks.of(Y[:, None].expand(-1, paths), toward=-1)
-    route = Route(rule, steps=steps, loss=logprob, guided=guided, seed=3, region=region or Region())
+    route = Route(rule, steps=steps, loss=logprob, seed=3, region=region or Region())
     with looking_at(net, X, Y) as view:
         turns = list(walk(view, X[walks.rows], walks, route, objective))
     return torch.stack([turn.points for turn in turns]).unflatten(1, (2, paths))
@@ -95,20 +95,26 @@ def test_on_a_linear_model_the_slope_is_exact_and_steps_go_down():
 
 
 def test_two_forward_passes_a_step_and_no_gradient_of_the_loss():
-    net = Counter(mlp())
-    seen = []
+    net, seen = Counter(mlp()), []
 
-    def rule(step):
-        seen.append(step.ascent)
-        return SPSA()(step)
+    class Watched(SPSA):
+        def __call__(self, step):
+            seen.append(step.ascent)
+            return super().__call__(step)
 
-    walked(net, rule, steps=5, paths=1)
+    walked(net, Watched(), steps=5, paths=1)
     assert (net.forwards, net.backwards) == (2 * (5 * 3 + 1), 2 * 6)
     assert not torch.cat(seen).any()
     net = Counter(mlp())
-    walked(net, rule, steps=5, paths=1, objective=None)
+    walked(net, Watched(), steps=5, paths=1, objective=None)
     assert (net.forwards, net.backwards) == (2 * (5 * 3 + 1), 0)
-    walked(net, rule, steps=5, paths=1, guided=True)
+
+    def plain(step):  # says nothing of what it looks at
+        seen.append(step.ascent)
+        return SPSA()(step)
+
+    seen.clear()
+    walked(net, plain, steps=5, paths=1)
     assert net.backwards == 2 * (6 + 5)  # the objective's gradients and those of the loss
     assert torch.cat(seen).any()
 

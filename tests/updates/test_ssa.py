@@ -17,7 +17,7 @@ Y = torch.tensor([2, 0])
 
 def points(net, rule, x=X, y=Y, *, paths=1, seed=0, steps=2, max_batch=None):
     """Those of all walks, away from the class, `[T + 1, N, ...]`."""
-    route = Route(rule, steps=steps, region=Region(0.1, (0, 1)), guided=False, seed=seed, max_batch=max_batch)
+    route = Route(rule, steps=steps, region=Region(0.1, (0, 1)), seed=seed, max_batch=max_batch)
     walks = Walks.of(y[:, None].expand(-1, paths), -1.0)
     with looking_at(net, x, y) as view:
         return torch.stack([turn.points for turn in walk(view, x[walks.rows], walks, route, logprob)])
@@ -36,8 +36,8 @@ def by_hand(net, x, y, rule, *, steps=2, seed=0):
             mask = 1 - rule.rho + 2 * rule.rho * torch.rand(1, *SHAPE, generator=generator)[0].double()
             u = torch.from_numpy(fft.idctn(fft.dctn(noisy.numpy(), axes=(1, 2)) * mask.numpy(), axes=(1, 2)))
             u.requires_grad_()
-            coin, larger, *places = torch.rand(4, generator=generator).tolist()
             asked = u[None]
+            coin, larger, *places = torch.rand(4, generator=generator).tolist() if rule.diversity else [1.0] * 4
             if coin < rule.diversity:
                 height, width = 8 + int(2 * larger), 10 + int(2 * larger)  # to 9 and 11
                 top, left = int(places[0] * (10 - height)), int(places[1] * (12 - width))

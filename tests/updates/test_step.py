@@ -1,6 +1,6 @@
 import torch
 
-from lit_attr.updates import Step
+from lit_attr.updates import Step, Walks
 
 
 def step(path, paths, points=None, ascents=None, together=1):
@@ -10,9 +10,9 @@ def step(path, paths, points=None, ascents=None, together=1):
         origin=points,
         ascent=points,
         number=0,
-        rows=torch.arange(len(path)) // paths,
-        path=torch.tensor(path),
-        paths=paths,
+        steps=1,
+        walks=Walks(torch.arange(len(path)) // paths, torch.zeros(len(path)).long(), None, torch.tensor(path), paths),
+        view=None,
         generator=torch.Generator().manual_seed(7),
         losses=None,
         ascents=ascents,
@@ -47,15 +47,14 @@ def test_mean_over_variants_in_sets_of_any_size():
 
     for together, sizes in [(1, [2] * 5), (4, [4, 4, 2]), (100, [10])]:
         seen.clear()
-        shifts = iter(range(5))
-        found = step([0, 0], 1, points, ascents, together).mean_ascent(lambda x: x + next(shifts), 5)  # noqa: B023
+        found = step([0, 0], 1, points, ascents, together).mean_ascent(lambda x, i: x + i, 5)
         torch.testing.assert_close(found, torch.stack([(points + i) ** 2 for i in range(5)]).mean(0))
         assert seen == sizes
 
 
 def test_gradients_of_variants_go_back_to_the_points():
     """Of x / 2^i the gradient of the sum of cubes / 3 is (x / 2^i)^2 / 2^i."""
-    points, powers = torch.rand(2, 3), iter(range(3))
-    found = step([0, 0], 1, points, torch.square, 2).mean_ascent(lambda x: x / 2 ** next(powers), 3)
+    points = torch.rand(2, 3)
+    found = step([0, 0], 1, points, torch.square, 2).mean_ascent(lambda x, i: x / 2**i, 3)
     torch.testing.assert_close(found, points**2 * (1 + 1 / 8 + 1 / 64) / 3)
     assert not found.requires_grad

@@ -1,19 +1,18 @@
 """What is accumulated along a guided walk: the gradient of the objective over the moves that were made."""
 
-from collections.abc import Iterator
 from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
 from lit_attr._checks import one_of
-from lit_attr._chunks import default_chunk, in_chunks
+from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import Explanation
 from lit_attr.objectives import Objective, prob
-from lit_attr.updates import Route, Turn, Walks, walk
+from lit_attr.updates import Route, Turn, Walks, in_blocks
 
-__all__ = ["WalkRule", "at_goal", "check_walk_rule", "in_blocks", "integrate", "left_class", "walk_passes"]
+__all__ = ["WalkRule", "check_walk_rule", "integrate", "walk_passes"]
 
 WalkRule: TypeAlias = Literal["trapezoid", "left"]
 
@@ -83,26 +82,6 @@ def integrate(
     )
 
 
-def in_blocks(
-    view: View, start: Tensor, walks: Walks, route: Route, objective: Objective | None, *, last_gradient: bool
-) -> Iterator[tuple[int, Turn]]:
-    """`walk` from the samples' starts `[B, ...]`, one block of walks after the other, as many as are evaluated at once.
-
-    A walk holds some twenty tensors of the size of its points.
-
-    Yields:
-        The number t of each turn and the turn, its places among all the walks.
-    """
-    count = len(walks.rows)
-    held = route.max_batch or default_chunk(view.inputs)
-    for first in range(0, count, held):
-        block = torch.arange(first, min(first + held, count), device=start.device)
-        some = walks.at(block)
-        turns = walk(view, start[some.rows], some, route, objective, last_gradient=last_gradient)
-        for number, turn in enumerate(turns):
-            yield number, turn._replace(places=block[turn.places])
-
-
 def _within(view: View, turn: Turn, rows: Tensor, objective: Objective, route: Route) -> Tensor:
     """The sum of the gradients at the points that divide the moves which lead on, `[n, ...]`."""
     substeps = route.substeps
@@ -136,16 +115,6 @@ def _remembered(turn: Turn, walks: Walks, name: str) -> Tensor:
         toward = walks.toward[turn.places][~turn.ended].to(found.dtype)
         found[~turn.ended] = turn.memory[name] * toward.view(-1, *[1] * (found.dim() - 1))
     return found
-
-
-def left_class(evidence: Tensor, walks: Walks) -> Tensor:
-    """Walks that arrive where another class than their goal is predicted, bool `[n]`."""
-    return evidence.argmax(1) != walks.goal
-
-
-def at_goal(evidence: Tensor, walks: Walks) -> Tensor:
-    """Walks that arrive where their goal is predicted, bool `[n]`."""
-    return evidence.argmax(1) == walks.goal
 
 
 def walk_passes(paths: int, steps: int, rule: WalkRule, *, own_loss: bool, substeps: int = 1) -> Passes:

@@ -5,9 +5,9 @@ import torch
 
 from _reference.nets import Function, mlp, quadratic
 from lit_attr._view import looking_at
-from lit_attr.attribution.path.integral import at_goal, check_walk_rule, integrate, left_class, walk_passes
+from lit_attr.attribution.path.integral import check_walk_rule, integrate, walk_passes
 from lit_attr.objectives import logit, logprob
-from lit_attr.updates import BIM, Region, Route, Walks
+from lit_attr.updates import BIM, Region, Route, Walks, at_goal, left_class
 
 X = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([1, 0, 1])

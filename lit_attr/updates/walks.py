@@ -1,0 +1,48 @@
+"""Which walks there are, and when they have arrived."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Walks", "at_goal", "left_class"]
+
+
+class Walks(NamedTuple):
+    """N walks.
+
+    Attributes:
+        rows: the sample of each, `[N]`.
+        goal: the class that each climbs to, or away from, `[N]`.
+        toward: 1.0 for a walk that climbs to its goal, -1.0 for one that leaves it, `[N]`.
+        path: the number of each among the walks of its sample, `[N]`.
+        paths: how many walks a sample has.
+    """
+
+    rows: Tensor
+    goal: Tensor
+    toward: Tensor
+    path: Tensor
+    paths: int
+
+    @classmethod
+    def of(cls, goals: Tensor, toward: Tensor | float = 1.0) -> "Walks":
+        """M walks of each sample, from their goals `[B, M]`; `toward` is a number or `[M]`."""
+        samples, paths = goals.shape
+        place = torch.arange(goals.numel(), device=goals.device)
+        signs = torch.as_tensor(toward, device=goals.device, dtype=torch.float32).expand(paths).repeat(samples)
+        return cls(place // max(1, paths), goals.flatten(), signs, place % max(1, paths), paths)
+
+    def at(self, places: Tensor) -> "Walks":
+        """Some of them."""
+        return Walks(self.rows[places], self.goal[places], self.toward[places], self.path[places], self.paths)
+
+
+def left_class(evidence: Tensor, walks: Walks) -> Tensor:
+    """Walks that arrive where another class than their goal is predicted, bool `[n]`."""
+    return evidence.argmax(1) != walks.goal
+
+
+def at_goal(evidence: Tensor, walks: Walks) -> Tensor:
+    """Walks that arrive where their goal is predicted, bool `[n]`."""
+    return evidence.argmax(1) == walks.goal
