@@ -280,8 +280,10 @@ class AttributionMetric(Metric):
         """Number of the group of each sample, `[B]`."""
         if not self.edges:
             return torch.zeros(len(evaluation.inputs), dtype=torch.long, device=self.count.device)
-        edges = torch.tensor(self.edges, dtype=torch.float64, device=self.count.device)
-        return torch.bucketize(evaluation.confidence.to(edges), edges, right=True)
+        confidence = evaluation.confidence.to(self.count.device)
+        # In its own precision: of float32, 0.7 is less than in float64, and an edge is still that edge.
+        edges = torch.tensor(self.edges, dtype=confidence.dtype, device=confidence.device)
+        return torch.bucketize(confidence, edges, right=True)
 
     def _count(self, name: str, group: Tensor, which: Tensor) -> None:
         before: Tensor = getattr(self, name)

@@ -223,6 +223,20 @@ def test_groups_by_confidence(cnn, batch):
     assert not torch.equal(metric._cfg, small("gap")._cfg)
 
 
+def test_an_edge_that_has_no_exact_number_belongs_to_the_group_above():
+    """In float32 the confidence is the number nearest to 0.7, which is below the one of float64."""
+
+    class Sure(nn.Module):
+        def forward(self, inputs):
+            return torch.tensor([0.7, 0.3]).log().expand(len(inputs), 2)
+
+    images = torch.rand(3, 1, 2, 2)
+    assert float(Evaluation(Sure(), images).confidence[0]) == float(torch.tensor(0.7)) < 0.7
+    metric = METRICS.build("gini").split_by_confidence(0.7)
+    metric.update(Sure(), images, None, images)
+    assert metric.count.tolist() == [0, 3]
+
+
 def test_a_group_without_samples_is_nan(cnn, batch):
     metric = small("gap").split_by_confidence(1e-6)
     metric.update(cnn(), batch()[0], None, batch()[1])
