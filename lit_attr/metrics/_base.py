@@ -137,7 +137,8 @@ class AttributionMetric(Metric):
         if self.update_called:
             msg = f"{METRICS.name_of(self)} has samples already; call `split_by_confidence` before the first update"
             raise ValueError(msg)
-        if any(not 0 < edge < 1 for edge in edges) or any(a >= b for a, b in pairwise(edges)):
+        good = all(isinstance(edge, int | float) and 0 < edge < 1 for edge in edges)
+        if not good or any(a >= b for a, b in pairwise(edges)):
             raise ArgumentError("edges", edges, "ascending numbers between 0 and 1")
         self.edges = edges
         self._add_states()

@@ -102,7 +102,7 @@ class Perturbation:
             raise ArgumentError("fill", self.fill, "one fill, or two: for insertion and for deletion")
         for each in self.fills.values():
             if not _is_confusion(each):
-                check_baseline("fill", each)  # type: ignore[arg-type]  # what is left of a Fill
+                check_baseline("fill", each)
         positive_int("steps", self.steps)
         batch_limit("pixels_per_step", self.pixels_per_step)
         batch_limit("max_batch", self.max_batch)

@@ -40,7 +40,7 @@ class _Masking:
 
     def __init__(self, fill: Baseline, keep: float | None, max_batch: int | None) -> None:
         check_baseline("fill", fill)
-        if keep is not None and not 0 < keep <= 1:
+        if keep is not None and not (isinstance(keep, int | float) and 0 < keep <= 1):
             raise ArgumentError("keep", keep, "in (0, 1], or None for the soft mask")
         batch_limit("max_batch", max_batch)
         self._fill, self._keep, self._max_batch = fill, keep, max_batch

@@ -98,7 +98,7 @@ class _Confidence(Metric):
         super().__init__()
         self._change, self._side = change, side
         keep = side.keep
-        if keep is not None and not 0 < keep < 1:
+        if keep is not None and not (isinstance(keep, int | float) and 0 < keep < 1):
             raise ArgumentError("keep", keep, "None, or a share in (0, 1)")
         mask = "map scaled to [0, 1]" if keep is None else f"top {keep:g} of the positions"
         self._protocol = {"metric": type(self).__name__, "score": "cosine", "kept": mask, **side.protocol}

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lit_attr._checks import ArgumentError, batch_limit, fraction, one_of, unit_range
+from lit_attr._checks import ArgumentError, batch_limit, fraction, not_negative_int, numbers, one_of, unit_range
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
@@ -59,16 +59,17 @@ class _Information:
     """How pixels are revealed; see `SIC`."""
 
     fill: str
-    thresholds: tuple[float, ...]
+    thresholds: Sequence[float]
     seed: int
     max_batch: int | None
 
     def __post_init__(self) -> None:
         one_of("fill", self.fill, FILLS)
-        if not self.thresholds or any(not 0 < t < 1 for t in self.thresholds):
-            raise ArgumentError("thresholds", self.thresholds, "at least one share in (0, 1)")
-        if list(self.thresholds) != sorted(self.thresholds):
-            raise ArgumentError("thresholds", self.thresholds, "ascending, as the curve may only rise along them")
+        found = numbers("thresholds", self.thresholds, "at least one share in (0, 1)", lambda t: 0 < t < 1)
+        object.__setattr__(self, "thresholds", found)
+        if list(found) != sorted(found):
+            raise ArgumentError("thresholds", found, "ascending, as the curve may only rise along them")
+        not_negative_int("seed", self.seed)
         batch_limit("max_batch", self.max_batch)
 
     def protocol(self, score: str) -> dict[str, Any]:
@@ -304,7 +305,7 @@ class SIC(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         fraction("min_score", min_score)
-        self._information, self._least = _Information(fill, tuple(thresholds), seed, max_batch), min_score
+        self._information, self._least = _Information(fill, thresholds, seed, max_batch), min_score
         protocol = {**self._information.protocol("softmax probability of the target"), "min_score": min_score}
         super().__init__(protocol, self._information.passes, points=_POINTS)
 
@@ -368,7 +369,7 @@ class AIC(AttributionMetric):
         seed: int = 0,
         max_batch: int | None = None,
     ) -> None:
-        self._information = _Information(fill, tuple(thresholds), seed, max_batch)
+        self._information = _Information(fill, thresholds, seed, max_batch)
         protocol = self._information.protocol("1 where the target is predicted")
         super().__init__(protocol, self._information.passes, points=_POINTS)
 

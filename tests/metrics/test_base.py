@@ -37,6 +37,41 @@ def test_unknown_names_and_settings():
         METRICS.build("gap", {"step": 3})
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("average_drop", "keep", "half"),
+        ("average_drop", "fill", None),
+        ("explanation_similarity", "radius", "small"),
+        ("explanation_similarity", "seed", None),
+        ("infidelity", "amount", "third"),
+        ("infidelity", "amount", True),
+        ("infidelity", "seed", 1.5),
+        ("insertion", "fill", None),
+        ("max_sensitivity", "seed", -1),
+        ("mprt", "k", "all"),
+        ("road", "noise", "some"),
+        ("road", "percentages", 50),
+        ("road", "seed", -1),
+        ("sic", "seed", "x"),
+        ("sic", "thresholds", 0.5),
+        ("subset_correlation", "seed", 0.5),
+        ("subset_correlation", "sizes", 0.5),
+        ("subset_correlation", "sizes", ["few"]),
+    ],
+)
+def test_a_setting_of_another_kind_is_named_with_what_is_accepted(name, setting, value):
+    """As a config may have it, in which nothing checks the types of a metric's settings."""
+    with pytest.raises(ValueError, match=rf"^`{setting}` must be .*, got "):
+        METRICS.build(name, {setting: value})
+
+
+def test_an_attribution_that_is_no_tensor_is_refused(cnn, batch):
+    images, attribution = batch()
+    with pytest.raises(ValueError, match="`attribution` must be a tensor, or the Explanation of a method, got ndarray"):
+        small("gap").update(cnn(), images, 1, attribution.numpy())
+
+
 def test_shared_evaluation_gives_the_same_and_costs_once(cnn, counting, batch):
     images, attribution = batch()
     model, metrics = counting(cnn()), [small(name) for name in ("deletion", "gap", "insertion")]
@@ -244,7 +279,7 @@ def test_a_group_without_samples_is_nan(cnn, batch):
     assert (below.samples, bool(below.value.isnan()), bool(below.curve.isnan().all())) == (0, True, True)
 
 
-@pytest.mark.parametrize("edges", [(0.0,), (1.0,), (0.7, 0.5), (0.5, 0.5), (float("nan"),)])
+@pytest.mark.parametrize("edges", [(0.0,), (1.0,), (0.7, 0.5), (0.5, 0.5), (float("nan"),), ("0.7",), ((0.5, 0.7),)])
 def test_edges_are_checked(edges):
     with pytest.raises(ValueError, match=r"`edges` must be ascending numbers between 0 and 1, got \("):
         small("gap").split_by_confidence(*edges)
