@@ -1,5 +1,6 @@
 """The base of all metrics of attributions, and the table of them."""
 
+import dataclasses
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
-from lit_attr.metrics._precision import narrow_states
+from lit_attr.metrics._precision import narrow_states, wide
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
@@ -50,13 +51,24 @@ class Summary(NamedTuple):
     curve: Tensor | None = None
 
 
-def fingerprint(told: str) -> Tensor:
+def told(setting: object) -> str:
+    """A setting in words that differ where settings do; those of a large tensor by `repr` leave out most of it."""
+    if isinstance(setting, Tensor):
+        return f"{tuple(setting.shape)} {zlib.crc32(wide(setting).cpu().numpy().tobytes())}"
+    if isinstance(setting, tuple):
+        return ", ".join(told(part) for part in setting)
+    if dataclasses.is_dataclass(setting):
+        return f"{type(setting).__qualname__}({told(tuple(vars(setting).values()))})"
+    return repr(setting)
+
+
+def fingerprint(settings: str) -> Tensor:
     """A state that tells apart metrics of other settings.
 
     MetricCollection merges, for good, metrics whose states are close after the first batch. Bytes, as two large numbers
     that differ by little are close.
     """
-    return torch.tensor(list(zlib.crc32(told.encode()).to_bytes(4, "big")))
+    return torch.tensor(list(zlib.crc32(settings.encode()).to_bytes(4, "big")))
 
 
 class AttributionMetric(Metric):
@@ -103,7 +115,7 @@ class AttributionMetric(Metric):
     ) -> None:
         super().__init__()
         self._protocol = dict(protocol)
-        self._passes, self._points, self._identity = passes, points, repr(identity)
+        self._passes, self._points, self._identity = passes, points, told(identity)
         self.explanations = explanations
         self.edges: tuple[float, ...] = ()
         self._add_states()
@@ -116,8 +128,8 @@ class AttributionMetric(Metric):
             self.add_state("curve_sum", torch.zeros(groups, self._points, dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
             self.add_state(name, torch.zeros(groups, dtype=torch.int64), "sum")
-        told = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self._identity}"
-        self.add_state("_cfg", fingerprint(told), "max")
+        settings = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self._identity}"
+        self.add_state("_cfg", fingerprint(settings), "max")
 
     def split_by_confidence(self, *edges: float) -> Self:
         """Keep the samples apart by the probability of the class predicted on the clean input; before any update.

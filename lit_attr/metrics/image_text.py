@@ -19,7 +19,7 @@ from torchmetrics.utilities.prints import rank_zero_warn
 
 from lit_attr._checks import ArgumentError
 from lit_attr.baselines import Baseline, check_baseline
-from lit_attr.metrics._base import fingerprint
+from lit_attr.metrics._base import fingerprint, told
 from lit_attr.metrics._elements import named
 from lit_attr.metrics._image_text import ImageTextEvaluation, Masked, value_range
 from lit_attr.metrics._precision import narrow_states, wide
@@ -106,7 +106,7 @@ class _Confidence(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
             self.add_state(name, torch.zeros((), dtype=torch.int64), "sum")
-        self.add_state("_cfg", fingerprint(f"{self.protocol!r}{side.fill!r}"), "max")
+        self.add_state("_cfg", fingerprint(f"{self.protocol!r}{told(side.fill)}"), "max")
 
     @property
     def protocol(self) -> dict[str, Any]:

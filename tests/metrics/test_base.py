@@ -6,6 +6,7 @@ from torch import nn
 
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
+from lit_attr.baselines import Sample
 from lit_attr.metrics import METRICS, AttributionMetric, Deletion, Evaluation, Gap, Insertion, _precision, available
 from lit_attr.metrics._base import Reading
 
@@ -95,6 +96,10 @@ def test_evaluation_of_another_batch_is_refused(cnn, batch):
 def test_configuration_is_told_apart_byte_by_byte():
     metrics = [Insertion(), Deletion(), Gap(), Insertion(steps=63), Insertion("white"), Insertion(0.0), Insertion(0.5)]
     metrics += [Insertion(lambda x: x), Insertion(lambda x: -x)]
+    middle = torch.zeros(1, 99, 99)  # of which `repr` shows the corners
+    middle[0, 50, 50] = 1
+    metrics += [Insertion(fill) for images in (torch.zeros(1, 99, 99), middle) for fill in (images, (0.0, images))]
+    metrics += [Insertion(Sample(images[None])) for images in (torch.zeros(1, 99, 99), middle)]
     told = [tuple(metric._cfg.tolist()) for metric in metrics]
     assert len(set(told)) == len(metrics)
     assert all(0 <= byte < 256 for bytes_ in told for byte in bytes_)
