@@ -16,6 +16,7 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
+from lit_attr.metrics._median import LEVELS, counted, median
 from lit_attr.metrics._precision import narrow_states, wide
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
@@ -40,7 +41,7 @@ class Summary(NamedTuple):
 
     Attributes:
         value: the mean, float32 scalar; NaN without samples.
-        standard_error: of the mean, scalar; NaN for fewer than two samples.
+        standard_error: of the mean, scalar; NaN for fewer than two samples, and where a median is told.
         samples: how many it is the mean of.
         curve: the mean curve `[P]`, of metrics that have one.
     """
@@ -89,6 +90,7 @@ class AttributionMetric(Metric):
         points: length of the curve behind a value; None where there is none.
         identity: what tells apart settings that read alike in the protocol, such as two functions of one name.
         explanations: how often the explanation method is run per sample, beyond the attribution that is given.
+        median: of curves in [0, 1] at even places of it: tell the median curve and the area under that.
     """
 
     full_state_update = False
@@ -100,6 +102,7 @@ class AttributionMetric(Metric):
     value_sum: Tensor
     square_sum: Tensor
     curve_sum: Tensor
+    curve_counts: Tensor
     count: Tensor
     constant: Tensor
     invalid: Tensor
@@ -112,8 +115,11 @@ class AttributionMetric(Metric):
         points: int | None = None,
         identity: object = None,
         explanations: int = 0,
+        *,
+        median: bool = False,
     ) -> None:
         super().__init__()
+        self._median = median
         self._protocol = dict(protocol)
         self._passes, self._points, self._identity = passes, points, told(identity)
         self.explanations = explanations
@@ -124,7 +130,9 @@ class AttributionMetric(Metric):
         groups = len(self.edges) + 1
         self.add_state("value_sum", torch.zeros(groups, dtype=torch.float64), "sum")
         self.add_state("square_sum", torch.zeros(groups, dtype=torch.float64), "sum")
-        if self._points is not None:
+        if self._points is not None and self._median:
+            self.add_state("curve_counts", torch.zeros(groups, self._points, LEVELS, dtype=torch.int64), "sum")
+        elif self._points is not None:
             self.add_state("curve_sum", torch.zeros(groups, self._points, dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
             self.add_state(name, torch.zeros(groups, dtype=torch.int64), "sum")
@@ -239,7 +247,9 @@ class AttributionMetric(Metric):
         value = value.where(used, 0).to(self.value_sum)
         self.value_sum = self.value_sum.index_add(0, group, value)
         self.square_sum = self.square_sum.index_add(0, group, value.square())
-        if curve is not None:
+        if curve is not None and self._median:
+            self.curve_counts = counted(self.curve_counts, group[used], curve[used].to(self.curve_counts.device))
+        elif curve is not None:
             self.curve_sum = self.curve_sum.index_add(0, group, curve.where(used[:, None], 0).to(self.curve_sum))
 
     def compute(self) -> Tensor:
@@ -252,12 +262,19 @@ class AttributionMetric(Metric):
         elif invalid or (not count and self.update_called):  # before the first update torchmetrics warns itself
             found = f"{count} samples used, {invalid} skipped for NaN or infinity in attribution or model output"
             rank_zero_warn(f"{name}: {found}", stacklevel=2)
-        return (self.value_sum.sum() / count).float()
+        return self._summary(slice(None)).value
 
     def curve(self) -> Tensor:
-        """The mean curve `[P]`. Like `compute` it gathers from all processes: call it on each, or on none."""
-        with self.sync_context(should_sync=self._to_sync):
-            return (self.curve_sum.sum(0) / self.count.sum()).float()
+        """The mean curve `[P]`. Like `compute` it gathers from all processes: call it on each, or on none.
+
+        Raises:
+            ValueError: for a metric that has no curve.
+        """
+        found = self.summaries()["all"].curve
+        if found is None:
+            msg = f"{METRICS.name_of(self)} has no curve"
+            raise ValueError(msg)
+        return found
 
     def standard_error(self) -> Tensor:
         """Standard error of the mean, scalar; NaN for fewer than two samples. Gathers as `curve` does."""
@@ -285,6 +302,10 @@ class AttributionMetric(Metric):
     def _summary(self, groups: slice) -> Summary:
         count, total = self.count[groups].sum(), self.value_sum[groups].sum()
         mean = total / count
+        if self._median:
+            middle = median(self.curve_counts[groups].sum(0))
+            area = torch.trapezoid(middle, dx=1 / (len(middle) - 1))
+            return Summary(area.float(), torch.full_like(mean, torch.nan).float(), int(count), middle.float())
         spread = (self.square_sum[groups].sum() - count * mean.square()).clamp_min(0)
         curve = None if self._points is None else (self.curve_sum[groups].sum(0) / count).float()
         return Summary(mean.float(), (spread / (count - 1) / count).sqrt().float(), int(count), curve)

@@ -203,7 +203,7 @@ def test_metric_without_a_curve(cnn, counting, batch):
     torch.testing.assert_close(metric.compute(), attribution.flatten(1).sum(1).mean().float())
     assert metric.protocol == {"metric": "sum"}
     assert model.samples == 0
-    with pytest.raises(AttributeError, match="curve_sum"):
+    with pytest.raises(ValueError, match="sum has no curve"):
         metric.curve()
 
 
