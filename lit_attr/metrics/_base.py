@@ -72,6 +72,15 @@ def fingerprint(settings: str) -> Tensor:
     return torch.tensor(list(zlib.crc32(settings.encode()).to_bytes(4, "big")))
 
 
+def valid_samples(valid: Tensor | None, like: Tensor) -> Tensor:
+    """Which samples count, bool `[B]`, on the device of `like` `[B]`; all where nothing is said."""
+    if valid is None:
+        return torch.ones_like(like, dtype=torch.bool)
+    if valid.shape != like.shape or valid.dtype != torch.bool:
+        raise ArgumentError("valid", f"{valid.dtype} {tuple(valid.shape)}", f"a bool tensor [{len(like)}]")
+    return valid.to(like.device)
+
+
 class AttributionMetric(Metric):
     """The mean over samples of one number per attribution.
 
@@ -233,9 +242,7 @@ class AttributionMetric(Metric):
             evaluation = Evaluation(model, inputs, target, masks)
         evaluation.require(model, inputs, target, masks)
         explained = evaluation.of(attribution, method)
-        asked = torch.ones_like(explained.finite) if valid is None else valid.to(inputs.device)
-        if asked.shape != (len(inputs),) or asked.dtype != torch.bool:
-            raise ArgumentError("valid", f"{asked.dtype} {tuple(asked.shape)}", f"a bool tensor [{len(inputs)}]")
+        asked = valid_samples(valid, explained.finite)
         value, curve, defined = self.read(explained)
         used = asked & value.isfinite()
         missing = torch.zeros_like(used) if defined is None else asked & explained.finite & ~defined

@@ -11,8 +11,9 @@ from lit_attr._checks import ArgumentError
 from lit_attr._guard import no_trace
 from lit_attr.baselines import Baseline, get_baseline
 from lit_attr.metrics._evaluation import _Memo
+from lit_attr.metrics._masking import weights
 from lit_attr.metrics._precision import wide
-from lit_attr.metrics.ranking import position_map, rank_map, top_count
+from lit_attr.metrics.ranking import position_map
 
 Encoder: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -97,22 +98,21 @@ class ImageTextEvaluation(_Memo):
         """The pairs with masked images; see `ImageConfidenceDrop`."""
 
         def compute() -> Tensor:
-            kept = _weights(self.image_map, torch.ones_like(self.image_map, dtype=torch.bool), keep).to(self.images)
+            kept = weights(self.image_map, keep).to(self.images)
             return self._encode("image", torch.lerp(get_baseline("fill", fill, self.images), self.images, kept))
 
-        key = ("masked image", fill if isinstance(fill, str | float | int) else id(fill), keep)
-        score = _cosine(self.once(key, compute), self._features("text", self.tokens))
+        score = _cosine(self.once(("masked image", fill, keep), compute), self._features("text", self.tokens))
         flat = self.image_map.flatten(1)
         return Masked(score, flat, torch.ones_like(flat, dtype=torch.bool))
 
-    def with_masked_text(self, keep: float | None = None) -> Masked:
+    def with_masked_text(self, fill: Baseline = 0.0, keep: float | None = None) -> Masked:
         """The pairs with masked tokens; see `TextConfidenceDrop`."""
 
         def compute() -> Tensor:
-            kept = _weights(self.token_map, self.maskable, keep).to(self.tokens)
-            return self._encode("text", self.tokens * kept[..., None])
+            kept = weights(self.token_map, keep, self.maskable).to(self.tokens)[..., None]
+            return self._encode("text", torch.lerp(get_baseline("fill", fill, self.tokens), self.tokens, kept))
 
-        score = _cosine(self._features("image", self.images), self.once(("masked text", keep), compute))
+        score = _cosine(self._features("image", self.images), self.once(("masked text", fill, keep), compute))
         return Masked(score, self.token_map, self.maskable)
 
     def _features(self, side: str, inputs: Tensor) -> Tensor:
@@ -137,25 +137,3 @@ def _given(name: str, value: Tensor | None) -> Tensor:
 
 def _cosine(one: Tensor, other: Tensor) -> Tensor:
     return (one * other).sum(1) / (one.square().sum(1) * other.square().sum(1)).sqrt()
-
-
-def _weights(maps: Tensor, maskable: Tensor, keep: float | None) -> Tensor:
-    """How much of each position stays, in [0, 1]: the map scaled to it, or 1 for a share of top positions.
-
-    A constant map keeps everything, and so does what may not be masked.
-    """
-    values, free = wide(maps).flatten(1), maskable.flatten(1)
-    low, high = value_range(values, free)
-    if keep is None:
-        found = (values - low) / (high - low)
-    else:
-        ranks = rank_map(values.where(free, -torch.inf))
-        counts = [top_count(keep, int(number)) if number else 0 for number in free.sum(1)]
-        found = wide(ranks < torch.tensor(counts, device=ranks.device)[:, None])
-    return found.where(free & (high > low), 1).view_as(maps)
-
-
-def value_range(values: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the largest value of what may be masked, `[B, 1]` each."""
-    low, high = values.where(free, torch.inf), values.where(free, -torch.inf)
-    return low.amin(1, keepdim=True), high.amax(1, keepdim=True)

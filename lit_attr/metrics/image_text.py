@@ -10,7 +10,7 @@ where the code drops them. An increase must exceed rounding.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,10 @@ from torchmetrics.utilities.prints import rank_zero_warn
 
 from lit_attr._checks import ArgumentError
 from lit_attr.baselines import Baseline, check_baseline
-from lit_attr.metrics._base import fingerprint, told
+from lit_attr.metrics._base import fingerprint, told, valid_samples
 from lit_attr.metrics._elements import named
-from lit_attr.metrics._image_text import ImageTextEvaluation, Masked, value_range
+from lit_attr.metrics._image_text import ImageTextEvaluation, Masked
+from lit_attr.metrics._masking import value_range
 from lit_attr.metrics._precision import narrow_states, wide
 
 __all__ = [
@@ -45,36 +46,22 @@ def _increase(clean: Tensor, masked: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Images:
-    """The image side of pairs, masked; no module, so that one among fills is not taken for a part of the metric."""
+class _Side:
+    """The side of pairs that is masked; no module, so that one among fills is not taken for a part of the metric."""
 
+    masked: Callable[[ImageTextEvaluation, Baseline, float | None], Masked]
     fill: Baseline
     keep: float | None
 
     def __post_init__(self) -> None:
         check_baseline("fill", self.fill)
+        if self.keep is not None and not (isinstance(self.keep, int | float) and 0 < self.keep < 1):
+            raise ArgumentError("keep", self.keep, "None, or a share in (0, 1)")
 
     @property
     def protocol(self) -> dict[str, Any]:
-        return {"fill": named(self.fill)}
-
-    def masked(self, pairs: ImageTextEvaluation) -> Masked:
-        return pairs.with_masked_image(self.fill, self.keep)
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """The text side of pairs, masked."""
-
-    fill: ClassVar[str] = "zero embedding"
-    keep: float | None
-
-    @property
-    def protocol(self) -> dict[str, Any]:
-        return {"fill": self.fill}
-
-    def masked(self, pairs: ImageTextEvaluation) -> Masked:
-        return pairs.with_masked_text(self.keep)
+        mask = "map scaled to [0, 1]" if self.keep is None else f"top {self.keep:g} of the positions"
+        return {"kept": mask, "fill": named(self.fill)}
 
 
 class _Confidence(Metric):
@@ -94,14 +81,10 @@ class _Confidence(Metric):
     invalid: Tensor
     undefined: Tensor
 
-    def __init__(self, change: Change, side: _Images | _Texts) -> None:
+    def __init__(self, change: Change, side: _Side) -> None:
         super().__init__()
         self._change, self._side = change, side
-        keep = side.keep
-        if keep is not None and not (isinstance(keep, int | float) and 0 < keep < 1):
-            raise ArgumentError("keep", keep, "None, or a share in (0, 1)")
-        mask = "map scaled to [0, 1]" if keep is None else f"top {keep:g} of the positions"
-        self._protocol = {"metric": type(self).__name__, "score": "cosine", "kept": mask, **side.protocol}
+        self._protocol = {"metric": type(self).__name__, "score": "cosine", **side.protocol}
         for name in ("value_sum", "square_sum"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
@@ -115,25 +98,37 @@ class _Confidence(Metric):
 
     def per_sample(self, pairs: ImageTextEvaluation) -> Tensor:
         """The value of each pair, `[B]`; NaN where there is none."""
-        return self._read(pairs, self._side.masked(pairs))
+        return self._read(pairs, self._masked(pairs))
+
+    def _masked(self, pairs: ImageTextEvaluation) -> Masked:
+        return self._side.masked(pairs, self._side.fill, self._side.keep)
 
     def _read(self, pairs: ImageTextEvaluation, masked: Masked) -> Tensor:
         known = (masked.map.isfinite() | ~masked.maskable).all(1) & masked.maskable.any(1)
         known &= (pairs.clean + masked.score).isfinite()
         return self._change(pairs.clean, masked.score).where(known, torch.nan)
 
-    def update(self, pairs: ImageTextEvaluation) -> None:
-        """Add a batch; an empty one adds nothing."""
+    def update(self, pairs: ImageTextEvaluation, valid: Tensor | None = None) -> None:
+        """Add a batch; an empty one adds nothing.
+
+        Args:
+            pairs: the batch.
+            valid: bool `[B]`; False for pairs that only pad the batch.
+
+        Raises:
+            ValueError: for another `valid`; where the attribution of the masked side was not given.
+        """
         if len(pairs.images) == 0:
             return
-        masked = self._side.masked(pairs)
+        masked = self._masked(pairs)
         value = self._read(pairs, masked)
+        asked = valid_samples(valid, value)
         low, high = value_range(masked.map, masked.maskable)
-        constant, used, empty = (low == high)[:, 0], value.isfinite(), ~masked.maskable.any(1)
+        constant, used, empty = (low == high)[:, 0], asked & value.isfinite(), asked & ~masked.maskable.any(1)
         value = value.where(used, 0).to(self.value_sum)
         self.value_sum = self.value_sum + value.sum()
         self.square_sum = self.square_sum + value.square().sum()
-        counts = {"count": used, "constant": used & constant, "undefined": empty, "invalid": ~used & ~empty}
+        counts = {"count": used, "constant": used & constant, "undefined": empty, "invalid": asked & ~used & ~empty}
         for name, which in counts.items():
             setattr(self, name, getattr(self, name) + which.sum().to(self.count))
 
@@ -186,7 +181,7 @@ class ImageConfidenceDrop(_Confidence):
     higher_is_better = False
 
     def __init__(self, fill: Baseline = 0.0, keep: float | None = None) -> None:
-        super().__init__(_drop, _Images(fill, keep))
+        super().__init__(_drop, _Side(ImageTextEvaluation.with_masked_image, fill, keep))
 
 
 class ImageConfidenceIncrease(_Confidence):
@@ -221,7 +216,7 @@ class ImageConfidenceIncrease(_Confidence):
     higher_is_better = True
 
     def __init__(self, fill: Baseline = 0.0, keep: float | None = None) -> None:
-        super().__init__(_increase, _Images(fill, keep))
+        super().__init__(_increase, _Side(ImageTextEvaluation.with_masked_image, fill, keep))
 
 
 class TextConfidenceDrop(_Confidence):
@@ -230,11 +225,13 @@ class TextConfidenceDrop(_Confidence):
     .. math:: \frac{1}{N} \sum_{i} \max\big(0,\; s(x, t) - s(x, t \odot w)\big)
 
     with the cosine s of the features of both, where w in [0, 1] is the attribution of the tokens, scaled for each text;
-    embeddings of masked tokens fade to zero. A constant map keeps everything. In [0, 2]; papers print 100 times that. A
-    text without a token that may be masked is left out and counted in `undefined`.
+    embeddings of masked tokens fade to the fill. A constant map keeps everything. In [0, 2]; papers print 100 times
+    that. A text without a token that may be masked is left out and counted in `undefined`.
 
     Args:
         keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others, 0.5 in M2IB.
+        fill: what masked embeddings fade to: a number, or a tensor such as the embedding `[E]` of a token that stands
+            for none; see `get_baseline`.
 
     Raises:
         ValueError: for settings out of range; where the attribution was not given.
@@ -253,8 +250,8 @@ class TextConfidenceDrop(_Confidence):
 
     higher_is_better = False
 
-    def __init__(self, keep: float | None = None) -> None:
-        super().__init__(_drop, _Texts(keep))
+    def __init__(self, keep: float | None = None, fill: Baseline = 0.0) -> None:
+        super().__init__(_drop, _Side(ImageTextEvaluation.with_masked_text, fill, keep))
 
 
 class TextConfidenceIncrease(_Confidence):
@@ -263,11 +260,13 @@ class TextConfidenceIncrease(_Confidence):
     .. math:: \frac{1}{N} \sum_{i} \mathbb{1}\big[s(x, t \odot w) > s(x, t)\big]
 
     with the cosine s of the features of both, where w in [0, 1] is the attribution of the tokens, scaled for each text;
-    embeddings of masked tokens fade to zero. A constant map keeps everything. In [0, 1]; papers print percent. A rise
-    must exceed 1e-6. A text without a token that may be masked is left out and counted in `undefined`.
+    embeddings of masked tokens fade to the fill. A constant map keeps everything. In [0, 1]; papers print percent. A
+    rise must exceed 1e-6. A text without a token that may be masked is left out and counted in `undefined`.
 
     Args:
         keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others, 0.5 in M2IB.
+        fill: what masked embeddings fade to: a number, or a tensor such as the embedding `[E]` of a token that stands
+            for none; see `get_baseline`.
 
     Raises:
         ValueError: for settings out of range; where the attribution was not given.
@@ -286,5 +285,5 @@ class TextConfidenceIncrease(_Confidence):
 
     higher_is_better = True
 
-    def __init__(self, keep: float | None = None) -> None:
-        super().__init__(_increase, _Texts(keep))
+    def __init__(self, keep: float | None = None, fill: Baseline = 0.0) -> None:
+        super().__init__(_increase, _Side(ImageTextEvaluation.with_masked_text, fill, keep))

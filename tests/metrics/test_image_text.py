@@ -74,7 +74,7 @@ def slow(cls, model, batch, keep, fill=0.0):
             weights[place] = kept
         before = cosine(model, image, tokens)
         if SIDE[cls] == "text":
-            after = cosine(model, image, tokens * weights[:, None])
+            after = cosine(model, image, tokens * weights[:, None] + fill * (1 - weights[:, None]))
         else:
             weights = weights.view(1, 4, 4)
             after = cosine(model, image * weights + fill * (1 - weights), tokens)
@@ -86,7 +86,7 @@ def slow(cls, model, batch, keep, fill=0.0):
 @pytest.mark.parametrize("keep", [None, 0.3, 0.5])
 def test_against_a_plain_loop(cls, keep):
     model, batch = TwoTowers().eval(), given()
-    settings = {"keep": keep} | ({"fill": 0.25} if SIDE[cls] == "image" else {})
+    settings = {"keep": keep, "fill": 0.25}
     expected = slow(cls, model, batch, keep, 0.25)
     assert len(set(expected)) > 1
     metric = cls(**settings)
@@ -170,6 +170,29 @@ def test_copies_and_configuration(cls):
     assert not torch.equal(metric._cfg, cls()._cfg)
     metric.update(pairs_of(TwoTowers(), given(), slice(0)))
     assert metric.count == 8
+
+
+@every
+def test_pairs_that_pad_a_batch_do_not_count(cls):
+    model, batch = TwoTowers(), given()
+    batch[4][3] = False
+    batch[2][5, 0, 0] = batch[3][5, 1, 0] = torch.nan
+    padded, bare = cls(), cls()
+    padded.update(pairs_of(model, batch), valid=torch.arange(8) < 3)
+    bare.update(pairs_of(model, batch, slice(3)))
+    for name in bare._defaults:
+        assert torch.allclose(getattr(padded, name), getattr(bare, name), rtol=0, atol=1e-12), name
+    with pytest.raises(ValueError, match=r"`valid` must be a bool tensor \[8\], got torch.int64 \(8,\)"):
+        padded.update(pairs_of(model, batch), valid=torch.ones(8, dtype=torch.long))
+
+
+def test_masked_tokens_may_become_another_token():
+    model, batch = TwoTowers(), given()
+    other = batch[1][0, 0]
+    metric = TextConfidenceDrop(keep=0.5, fill=other)
+    expected = slow(TextConfidenceDrop, model.eval(), batch, 0.5, other)
+    assert metric.per_sample(pairs_of(model, batch)).tolist() == pytest.approx(expected, abs=1e-12)
+    assert not torch.equal(metric._cfg, TextConfidenceDrop(keep=0.5, fill=-other)._cfg)
 
 
 def test_arguments_are_checked():
