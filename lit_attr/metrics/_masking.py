@@ -36,6 +36,18 @@ def weights(maps: Tensor, keep: float | None, maskable: Tensor | None = None) ->
     return found.where(free & (low != high), 1).view_as(maps)
 
 
+def above_median(maps: Tensor, maskable: Tensor) -> Tensor:
+    """1 where a map `[B, n]` is above the median of its `maskable` values, and where nothing may be masked, else 0."""
+    middle = wide(maps).where(maskable, torch.nan).nanquantile(0.5, dim=1, keepdim=True)
+    return wide((maps > middle) | ~maskable)
+
+
+def at_every_occurrence(kept: Tensor, names: Tensor) -> Tensor:
+    """The product of the weights `[B, n]` of all positions of one name `[B, n]`, at each of them."""
+    same = names[:, :, None] == names[:, None]
+    return kept[:, None].where(same, 1).prod(-1)
+
+
 def value_range(values: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
     """The least and the largest of the `free` values `[B, n]`, `[B, 1]` each."""
     low, high = values.where(free, torch.inf), values.where(free, -torch.inf)

@@ -3,21 +3,21 @@
 Papers: Wang, Rudner, Wilson, "Visual Explanations of Image-Text Representations via Multi-Modal Information Bottleneck
 Attribution" (M2IB), NeurIPS 2023, arXiv 2312.17174. Code: github.com/YingWANGG/M2IB; that of ABE and NIB is the same.
 
-Deviations: fractions, where the papers print percent. Places of a sequence of token embeddings are masked, where the
+Deviations: fractions, where the papers print percent. Places of a sequence of token embeddings are masked, where ABE's
 code multiplies rows of the embedding table, so that a word that occurs twice is masked twice; special tokens stay,
-where the code drops them. An increase must exceed rounding.
+where the code drops them. An increase must exceed rounding. The presets do as the published code does.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.prints import rank_zero_warn
 
-from lit_attr._checks import ArgumentError
+from lit_attr._checks import ArgumentError, one_of
 from lit_attr.baselines import Baseline, check_baseline
 from lit_attr.metrics._base import fingerprint, told, valid_samples
 from lit_attr.metrics._elements import named
@@ -32,36 +32,55 @@ __all__ = [
     "TextConfidenceIncrease",
 ]
 
-Change: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Change: TypeAlias = Callable[[Tensor, Tensor, float], Tensor]
+Preset: TypeAlias = Literal["toolkit", "m2ib", "abe"]
 
+_PRESETS = ["toolkit", "m2ib", "abe"]
 _ROUNDING = 1e-6
 
 
-def _drop(clean: Tensor, masked: Tensor) -> Tensor:
+def _drop(clean: Tensor, masked: Tensor, rounding: float) -> Tensor:  # noqa: ARG001 - as `_increase`
     return (clean - masked).clamp_min(0)
 
 
-def _increase(clean: Tensor, masked: Tensor) -> Tensor:
-    return wide(masked - clean > _ROUNDING * clean.abs().clamp_min(1))
+def _increase(clean: Tensor, masked: Tensor, rounding: float) -> Tensor:
+    return wide(masked - clean > rounding * clean.abs().clamp_min(1))
 
 
 @dataclass(frozen=True)
 class _Side:
     """The side of pairs that is masked; no module, so that one among fills is not taken for a part of the metric."""
 
-    masked: Callable[[ImageTextEvaluation, Baseline, float | None], Masked]
+    of_text: bool
     fill: Baseline
     keep: float | None
+    preset: Preset
 
     def __post_init__(self) -> None:
+        one_of("preset", self.preset, _PRESETS)
         check_baseline("fill", self.fill)
+        if self.published and self.keep is not None:
+            raise ArgumentError("keep", self.keep, f"None with preset '{self.preset}', which has a mask of its own")
         if self.keep is not None and not (isinstance(self.keep, int | float) and 0 < self.keep < 1):
             raise ArgumentError("keep", self.keep, "None, or a share in (0, 1)")
 
     @property
+    def published(self) -> bool:
+        return self.preset != "toolkit"
+
+    @property
     def protocol(self) -> dict[str, Any]:
         mask = "map scaled to [0, 1]" if self.keep is None else f"top {self.keep:g} of the positions"
-        return {"kept": mask, "fill": named(self.fill)}
+        if self.of_text and self.published:
+            own = {"m2ib": "above the median of the map", "abe": f"{mask}, once for each occurrence of a token"}
+            mask = f"{own[self.preset]}; special tokens are dropped"
+        unit = "percent" if self.published else "fraction"
+        return {"preset": self.preset, "kept": mask, "fill": named(self.fill), "unit": unit}
+
+    def masked(self, pairs: ImageTextEvaluation) -> Masked:
+        if self.of_text:
+            return pairs.with_masked_text(self.fill, self.keep, self.preset)
+        return pairs.with_masked_image(self.fill, self.keep)
 
 
 class _Confidence(Metric):
@@ -98,15 +117,13 @@ class _Confidence(Metric):
 
     def per_sample(self, pairs: ImageTextEvaluation) -> Tensor:
         """The value of each pair, `[B]`; NaN where there is none."""
-        return self._read(pairs, self._masked(pairs))
+        return self._read(self._side.masked(pairs))
 
-    def _masked(self, pairs: ImageTextEvaluation) -> Masked:
-        return self._side.masked(pairs, self._side.fill, self._side.keep)
-
-    def _read(self, pairs: ImageTextEvaluation, masked: Masked) -> Tensor:
+    def _read(self, masked: Masked) -> Tensor:
         known = (masked.map.isfinite() | ~masked.maskable).all(1) & masked.maskable.any(1)
-        known &= (pairs.clean + masked.score).isfinite()
-        return self._change(pairs.clean, masked.score).where(known, torch.nan)
+        known &= (masked.clean + masked.score).isfinite()
+        rounding, unit = (0, 100) if self._side.published else (_ROUNDING, 1)
+        return unit * self._change(masked.clean, masked.score, rounding).where(known, torch.nan)
 
     def update(self, pairs: ImageTextEvaluation, valid: Tensor | None = None) -> None:
         """Add a batch; an empty one adds nothing.
@@ -120,8 +137,8 @@ class _Confidence(Metric):
         """
         if len(pairs.images) == 0:
             return
-        masked = self._masked(pairs)
-        value = self._read(pairs, masked)
+        masked = self._side.masked(pairs)
+        value = self._read(masked)
         asked = valid_samples(valid, value)
         low, high = value_range(masked.map, masked.maskable)
         constant, used, empty = (low == high)[:, 0], asked & value.isfinite(), asked & ~masked.maskable.any(1)
@@ -161,7 +178,8 @@ class ImageConfidenceDrop(_Confidence):
     Args:
         fill: what masked pixels fade to: a number in the units of the images, or see `get_baseline`; zero is black for
             images in [0, 1], and the mean colour for normalised ones, as in the papers.
-        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others, 0.5 in M2IB.
+        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others.
+        preset: "m2ib" or "abe" as their code does: the soft mask, in percent, and any increase is one.
 
     Raises:
         ValueError: for settings out of range; where the attribution was not given.
@@ -180,8 +198,8 @@ class ImageConfidenceDrop(_Confidence):
 
     higher_is_better = False
 
-    def __init__(self, fill: Baseline = 0.0, keep: float | None = None) -> None:
-        super().__init__(_drop, _Side(ImageTextEvaluation.with_masked_image, fill, keep))
+    def __init__(self, fill: Baseline = 0.0, keep: float | None = None, preset: Preset = "toolkit") -> None:
+        super().__init__(_drop, _Side(False, fill, keep, preset))
 
 
 class ImageConfidenceIncrease(_Confidence):
@@ -196,7 +214,8 @@ class ImageConfidenceIncrease(_Confidence):
     Args:
         fill: what masked pixels fade to: a number in the units of the images, or see `get_baseline`; zero is black for
             images in [0, 1], and the mean colour for normalised ones, as in the papers.
-        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others, 0.5 in M2IB.
+        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others.
+        preset: "m2ib" or "abe" as their code does: the soft mask, in percent, and any increase is one.
 
     Raises:
         ValueError: for settings out of range; where the attribution was not given.
@@ -215,8 +234,8 @@ class ImageConfidenceIncrease(_Confidence):
 
     higher_is_better = True
 
-    def __init__(self, fill: Baseline = 0.0, keep: float | None = None) -> None:
-        super().__init__(_increase, _Side(ImageTextEvaluation.with_masked_image, fill, keep))
+    def __init__(self, fill: Baseline = 0.0, keep: float | None = None, preset: Preset = "toolkit") -> None:
+        super().__init__(_increase, _Side(False, fill, keep, preset))
 
 
 class TextConfidenceDrop(_Confidence):
@@ -229,9 +248,13 @@ class TextConfidenceDrop(_Confidence):
     that. A text without a token that may be masked is left out and counted in `undefined`.
 
     Args:
-        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others, 0.5 in M2IB.
+        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others.
         fill: what masked embeddings fade to: a number, or a tensor such as the embedding `[E]` of a token that stands
             for none; see `get_baseline`.
+        preset: "m2ib" or "abe" as their code does, in percent: both encode the texts without the tokens that may not be
+            masked, masked or not; "m2ib" keeps the tokens above the median of the map, and the others become the token
+            of number 0, whose embedding is given as `fill`; "abe" multiplies by the weights of all occurrences of a
+            token, and needs `token_ids`. Any increase is one.
 
     Raises:
         ValueError: for settings out of range; where the attribution was not given.
@@ -250,8 +273,8 @@ class TextConfidenceDrop(_Confidence):
 
     higher_is_better = False
 
-    def __init__(self, keep: float | None = None, fill: Baseline = 0.0) -> None:
-        super().__init__(_drop, _Side(ImageTextEvaluation.with_masked_text, fill, keep))
+    def __init__(self, keep: float | None = None, fill: Baseline = 0.0, preset: Preset = "toolkit") -> None:
+        super().__init__(_drop, _Side(True, fill, keep, preset))
 
 
 class TextConfidenceIncrease(_Confidence):
@@ -264,9 +287,13 @@ class TextConfidenceIncrease(_Confidence):
     rise must exceed 1e-6. A text without a token that may be masked is left out and counted in `undefined`.
 
     Args:
-        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others, 0.5 in M2IB.
+        keep: None for the soft mask; a share in (0, 1) to keep the top positions and mask the others.
         fill: what masked embeddings fade to: a number, or a tensor such as the embedding `[E]` of a token that stands
             for none; see `get_baseline`.
+        preset: "m2ib" or "abe" as their code does, in percent: both encode the texts without the tokens that may not be
+            masked, masked or not; "m2ib" keeps the tokens above the median of the map, and the others become the token
+            of number 0, whose embedding is given as `fill`; "abe" multiplies by the weights of all occurrences of a
+            token, and needs `token_ids`. Any increase is one.
 
     Raises:
         ValueError: for settings out of range; where the attribution was not given.
@@ -285,5 +312,5 @@ class TextConfidenceIncrease(_Confidence):
 
     higher_is_better = True
 
-    def __init__(self, keep: float | None = None, fill: Baseline = 0.0) -> None:
-        super().__init__(_increase, _Side(ImageTextEvaluation.with_masked_text, fill, keep))
+    def __init__(self, keep: float | None = None, fill: Baseline = 0.0, preset: Preset = "toolkit") -> None:
+        super().__init__(_increase, _Side(True, fill, keep, preset))
