@@ -44,12 +44,16 @@ class Summary(NamedTuple):
         standard_error: of the mean, scalar; NaN for fewer than two samples, and where a median is told.
         samples: how many it is the mean of.
         curve: the mean curve `[P]`, of metrics that have one.
+        undefined: how many samples more have no value.
+        invalid: how many more have NaN or infinity in attribution or model output.
     """
 
     value: Tensor
     standard_error: Tensor
     samples: int
     curve: Tensor | None = None
+    undefined: int = 0
+    invalid: int = 0
 
 
 def told(setting: object) -> str:
@@ -308,14 +312,16 @@ class AttributionMetric(Metric):
 
     def _summary(self, groups: slice) -> Summary:
         count, total = self.count[groups].sum(), self.value_sum[groups].sum()
-        mean = total / count
+        value = total / count
+        spread = (self.square_sum[groups].sum() - count * value.square()).clamp_min(0)
+        error, curve = (spread / (count - 1) / count).sqrt(), None
         if self._median:
-            middle = median(self.curve_counts[groups].sum(0))
-            area = torch.trapezoid(middle, dx=1 / (len(middle) - 1))
-            return Summary(area.float(), torch.full_like(mean, torch.nan).float(), int(count), middle.float())
-        spread = (self.square_sum[groups].sum() - count * mean.square()).clamp_min(0)
-        curve = None if self._points is None else (self.curve_sum[groups].sum(0) / count).float()
-        return Summary(mean.float(), (spread / (count - 1) / count).sqrt().float(), int(count), curve)
+            curve = median(self.curve_counts[groups].sum(0))
+            value, error = torch.trapezoid(curve, dx=1 / (len(curve) - 1)), torch.full_like(error, torch.nan)
+        elif self._points is not None:
+            curve = self.curve_sum[groups].sum(0) / count
+        skipped = [int(state[groups].sum()) for state in (self.undefined, self.invalid)]
+        return Summary(value.float(), error.float(), int(count), None if curve is None else curve.float(), *skipped)
 
     def _groups(self, evaluation: Evaluation) -> Tensor:
         """Number of the group of each sample, `[B]`."""

@@ -235,6 +235,8 @@ def test_samples_without_a_value_are_counted_apart_from_broken_ones(cnn, batch):
     with pytest.warns(UserWarning, match=told):
         assert metric.compute() == 0.75
     torch.testing.assert_close(metric.curve(), torch.tensor([0.75, 1.5]))
+    summary = metric.summaries()["all"]
+    assert (summary.samples, summary.undefined, summary.invalid) == (2, 1, 2)
     value = metric.per_sample(Evaluation(cnn(), images).of(attribution))
     assert value.isnan().tolist() == [False, True, True, True, False]
 
