@@ -177,6 +177,10 @@ class AttributionMetric(Metric):
         self._add_states()
         return self
 
+    def _turn(self) -> None:
+        """Say that the other direction is better than for the class: some settings turn it round."""
+        self.__dict__["higher_is_better"] = not type(self).higher_is_better  # torchmetrics refuses plain assignment
+
     @abstractmethod
     def measure(self, explained: Explained) -> Reading:
         """The value of each sample, the curve behind it, and where there is one; pure."""
