@@ -128,7 +128,7 @@ class _Information:
         inputs, count = explained.evaluation.inputs, len(self.thresholds)
         known, ranks = _start(inputs, self.seed), ranks_by(self.reduction, explained.attribution, inputs)
         pixels = ranks.shape[1:].numel()
-        cuts = torch.tensor([_revealed(t, pixels) for t in self.thresholds], device=inputs.device)
+        cuts = torch.tensor([_revealed(t, pixels) for t in self.thresholds], dtype=ranks.dtype, device=inputs.device)
         with explained.evaluation.view() as view, torch.no_grad():
 
             def mask(rows: Tensor, jobs: Tensor) -> Tensor:

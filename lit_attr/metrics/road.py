@@ -82,7 +82,7 @@ class _Removal:
             ranks = pixels - 1 - ranks
         # Multiplied first: 70 / 100 * 90 is a little less than 63.
         removed = [min(pixels - 1, math.floor(p * pixels / 100)) for p in self.percentages]
-        cuts = torch.tensor(removed, device=inputs.device)[:, None, None, None]
+        cuts = torch.tensor(removed, dtype=ranks.dtype, device=inputs.device)[:, None, None, None]
         noise = self._noise(inputs)
         with explained.evaluation.view() as view, torch.no_grad():
             index = view.target.index
