@@ -13,6 +13,7 @@ from lit_attr._run_dir import run_dir
 from lit_attr.metrics import Summary
 from lit_attr.visual import log_curves, log_images, log_table, save_png
 
+_COUNTS = ["samples", "undefined", "invalid"]  # of a summary: those with a value, and those that are skipped
 Scores = dict[tuple[str, str], float]
 """A value per (method, metric)."""
 Summaries = dict[tuple[str, str], dict[str, Summary]]
@@ -113,10 +114,11 @@ def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:
     with (folder / "scores.csv").open("a", newline="") as file:
         writer = csv.writer(file)
         if file.tell() == 0:
-            writer.writerow(["epoch", "step", "method", "metric", "group", "value", "standard_error", "samples"])
+            writer.writerow(["epoch", "step", "method", "metric", "group", "value", "standard_error", *_COUNTS])
         for (method, metric), groups in report.summaries.items():
-            for group, (value, error, samples, _) in groups.items():
-                writer.writerow([epoch, step, method, metric, group, float(value), float(error), samples])
+            for group, found in groups.items():
+                numbers = [float(found.value), float(found.standard_error), *(getattr(found, name) for name in _COUNTS)]
+                writer.writerow([epoch, step, method, metric, group, *numbers])
 
 
 def _table(report: Report, epoch: int, step: int) -> tuple[list[str], list[list[str | float]]]:

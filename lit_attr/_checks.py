@@ -46,21 +46,30 @@ def batch_limit(name: str, value: object) -> None:
 
 
 def not_negative(name: str, value: float) -> None:
-    """Refuse a negative number and NaN."""
-    if not value >= 0:
+    """Refuse a negative number, NaN, and what is no number."""
+    if not (isinstance(value, int | float) and value >= 0):
         raise ArgumentError(name, value, "a number of at least 0")
 
 
 def fraction(name: str, value: float, *, end: bool = True) -> None:
-    """Refuse a number outside [0, 1], or outside [0, 1) where `end` is false."""
-    if not 0 <= value <= 1 or (value == 1 and not end):
+    """Refuse what is no number in [0, 1], or in [0, 1) where `end` is false."""
+    if not (isinstance(value, int | float) and 0 <= value <= 1) or (value == 1 and not end):
         raise ArgumentError(name, value, "in [0, 1]" if end else "in [0, 1)")
 
 
 def count_or_share(name: str, value: float) -> None:
     """Refuse what is neither a share in (0, 1) nor a number of things."""
-    if isinstance(value, bool) or not (0 < value < 1 or (value >= 1 and value % 1 == 0)):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and (0 < value < 1 or (value >= 1 and value % 1 == 0))):
         raise ArgumentError(name, value, "a share in (0, 1), or a positive integer")
+
+
+def numbers(name: str, values: object, accepted: str, good: Callable[[float], bool]) -> tuple[float, ...]:
+    """The numbers as a tuple; refuse a single number, none at all, and what is not `good`."""
+    found = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else ()
+    if not found or not all(isinstance(value, int | float) and good(value) for value in found):
+        raise ArgumentError(name, found or values, accepted)
+    return found
 
 
 def one_of(name: str, value: str, accepted: Iterable[str]) -> None:

@@ -21,10 +21,13 @@ _COLOURS: dict[str, float | tuple[float, ...]] = {"black": 0.0, "white": 1.0, "i
 _NAMES = [*_COLOURS, "mean", "min", "blur", "imagenet_blur"]
 
 
-def check_baseline(name: str, baseline: Baseline) -> None:
-    """Refuse an unknown word, before there are inputs."""
+def check_baseline(name: str, baseline: object) -> None:
+    """Refuse what is no baseline, before there are inputs."""
     if isinstance(baseline, str):
         one_of(name, baseline, _NAMES)
+    elif not (isinstance(baseline, int | float | Tensor) or callable(baseline)):
+        accepted = f"a number, a tensor, a function of the inputs, or one of {', '.join(_NAMES)}"
+        raise ArgumentError(name, baseline, accepted)
 
 
 def get_baseline(name: str, baseline: Baseline, inputs: Tensor) -> Tensor:

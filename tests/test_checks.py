@@ -38,13 +38,13 @@ def test_positive_int_refuses(value):
         _checks.positive_int("n", value)
 
 
-@pytest.mark.parametrize("value", [-1e-9, -math.inf, math.nan])
+@pytest.mark.parametrize("value", [-1e-9, -math.inf, math.nan, "1", None])
 def test_not_negative_refuses(value):
     with pytest.raises(ArgumentError, match="`s` must be a number of at least 0, got"):
         _checks.not_negative("s", value)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf])
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf, "0.5", None])
 def test_fraction_refuses(value):
     with pytest.raises(ArgumentError, match=r"`q` must be in \[0, 1\], got"):
         _checks.fraction("q", value)
@@ -55,10 +55,20 @@ def test_fraction_refuses_the_end_where_asked():
         _checks.fraction("q", 1, end=False)
 
 
-@pytest.mark.parametrize("value", [0, -2, 1.5, True, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0, -2, 1.5, True, math.nan, math.inf, "2", None])
 def test_count_or_share_refuses(value):
     with pytest.raises(ArgumentError, match=r"`k` must be a share in \(0, 1\), or a positive integer, got"):
         _checks.count_or_share("k", value)
+
+
+@pytest.mark.parametrize("values", [(), 5, "5", None, (5, "5"), [5, -1]])
+def test_numbers_refuses(values):
+    with pytest.raises(ArgumentError, match="`p` must be at least one positive number, got "):
+        _checks.numbers("p", values, "at least one positive number", lambda p: p > 0)
+
+
+def test_numbers_gives_a_tuple():
+    assert _checks.numbers("p", [5, 0.5], "positive", lambda p: p > 0) == (5, 0.5)
 
 
 def test_one_of_refuses_and_names_the_nearest():

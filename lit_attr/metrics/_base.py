@@ -1,5 +1,6 @@
 """The base of all metrics of attributions, and the table of them."""
 
+import dataclasses
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,8 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
-from lit_attr.metrics._precision import narrow_states
+from lit_attr.metrics._median import LEVELS, counted, median
+from lit_attr.metrics._precision import narrow_states, wide
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
@@ -39,24 +41,48 @@ class Summary(NamedTuple):
 
     Attributes:
         value: the mean, float32 scalar; NaN without samples.
-        standard_error: of the mean, scalar; NaN for fewer than two samples.
+        standard_error: of the mean, scalar; NaN for fewer than two samples, and where a median is told.
         samples: how many it is the mean of.
         curve: the mean curve `[P]`, of metrics that have one.
+        undefined: how many samples more have no value.
+        invalid: how many more have NaN or infinity in attribution or model output.
     """
 
     value: Tensor
     standard_error: Tensor
     samples: int
     curve: Tensor | None = None
+    undefined: int = 0
+    invalid: int = 0
 
 
-def fingerprint(told: str) -> Tensor:
+def told(setting: object) -> str:
+    """A setting in words that differ where settings do; those of a large tensor by `repr` leave out most of it."""
+    if isinstance(setting, Tensor):
+        return f"{tuple(setting.shape)} {zlib.crc32(wide(setting).cpu().numpy().tobytes())}"
+    if isinstance(setting, tuple):
+        return ", ".join(told(part) for part in setting)
+    if dataclasses.is_dataclass(setting):
+        return f"{type(setting).__qualname__}({told(tuple(vars(setting).values()))})"
+    return repr(setting)
+
+
+def fingerprint(settings: str) -> Tensor:
     """A state that tells apart metrics of other settings.
 
     MetricCollection merges, for good, metrics whose states are close after the first batch. Bytes, as two large numbers
     that differ by little are close.
     """
-    return torch.tensor(list(zlib.crc32(told.encode()).to_bytes(4, "big")))
+    return torch.tensor(list(zlib.crc32(settings.encode()).to_bytes(4, "big")))
+
+
+def valid_samples(valid: Tensor | None, like: Tensor) -> Tensor:
+    """Which samples count, bool `[B]`, on the device of `like` `[B]`; all where nothing is said."""
+    if valid is None:
+        return torch.ones_like(like, dtype=torch.bool)
+    if valid.shape != like.shape or valid.dtype != torch.bool:
+        raise ArgumentError("valid", f"{valid.dtype} {tuple(valid.shape)}", f"a bool tensor [{len(like)}]")
+    return valid.to(like.device)
 
 
 class AttributionMetric(Metric):
@@ -77,6 +103,7 @@ class AttributionMetric(Metric):
         points: length of the curve behind a value; None where there is none.
         identity: what tells apart settings that read alike in the protocol, such as two functions of one name.
         explanations: how often the explanation method is run per sample, beyond the attribution that is given.
+        median: of curves in [0, 1] at even places of it: tell the median curve and the area under that.
     """
 
     full_state_update = False
@@ -88,6 +115,7 @@ class AttributionMetric(Metric):
     value_sum: Tensor
     square_sum: Tensor
     curve_sum: Tensor
+    curve_counts: Tensor
     count: Tensor
     constant: Tensor
     invalid: Tensor
@@ -100,10 +128,13 @@ class AttributionMetric(Metric):
         points: int | None = None,
         identity: object = None,
         explanations: int = 0,
+        *,
+        median: bool = False,
     ) -> None:
         super().__init__()
+        self._median = median
         self._protocol = dict(protocol)
-        self._passes, self._points, self._identity = passes, points, repr(identity)
+        self._passes, self._points, self._identity = passes, points, told(identity)
         self.explanations = explanations
         self.edges: tuple[float, ...] = ()
         self._add_states()
@@ -112,12 +143,14 @@ class AttributionMetric(Metric):
         groups = len(self.edges) + 1
         self.add_state("value_sum", torch.zeros(groups, dtype=torch.float64), "sum")
         self.add_state("square_sum", torch.zeros(groups, dtype=torch.float64), "sum")
-        if self._points is not None:
+        if self._points is not None and self._median:
+            self.add_state("curve_counts", torch.zeros(groups, self._points, LEVELS, dtype=torch.int64), "sum")
+        elif self._points is not None:
             self.add_state("curve_sum", torch.zeros(groups, self._points, dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
             self.add_state(name, torch.zeros(groups, dtype=torch.int64), "sum")
-        told = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self._identity}"
-        self.add_state("_cfg", fingerprint(told), "max")
+        settings = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self._identity}"
+        self.add_state("_cfg", fingerprint(settings), "max")
 
     def split_by_confidence(self, *edges: float) -> Self:
         """Keep the samples apart by the probability of the class predicted on the clean input; before any update.
@@ -137,11 +170,16 @@ class AttributionMetric(Metric):
         if self.update_called:
             msg = f"{METRICS.name_of(self)} has samples already; call `split_by_confidence` before the first update"
             raise ValueError(msg)
-        if any(not 0 < edge < 1 for edge in edges) or any(a >= b for a, b in pairwise(edges)):
+        good = all(isinstance(edge, int | float) and 0 < edge < 1 for edge in edges)
+        if not good or any(a >= b for a, b in pairwise(edges)):
             raise ArgumentError("edges", edges, "ascending numbers between 0 and 1")
         self.edges = edges
         self._add_states()
         return self
+
+    def _turn(self) -> None:
+        """Say that the other direction is better than for the class: some settings turn it round."""
+        self.__dict__["higher_is_better"] = not type(self).higher_is_better  # torchmetrics refuses plain assignment
 
     @abstractmethod
     def measure(self, explained: Explained) -> Reading:
@@ -212,9 +250,7 @@ class AttributionMetric(Metric):
             evaluation = Evaluation(model, inputs, target, masks)
         evaluation.require(model, inputs, target, masks)
         explained = evaluation.of(attribution, method)
-        asked = torch.ones_like(explained.finite) if valid is None else valid.to(inputs.device)
-        if asked.shape != (len(inputs),) or asked.dtype != torch.bool:
-            raise ArgumentError("valid", f"{asked.dtype} {tuple(asked.shape)}", f"a bool tensor [{len(inputs)}]")
+        asked = valid_samples(valid, explained.finite)
         value, curve, defined = self.read(explained)
         used = asked & value.isfinite()
         missing = torch.zeros_like(used) if defined is None else asked & explained.finite & ~defined
@@ -226,7 +262,9 @@ class AttributionMetric(Metric):
         value = value.where(used, 0).to(self.value_sum)
         self.value_sum = self.value_sum.index_add(0, group, value)
         self.square_sum = self.square_sum.index_add(0, group, value.square())
-        if curve is not None:
+        if curve is not None and self._median:
+            self.curve_counts = counted(self.curve_counts, group[used], curve[used].to(self.curve_counts.device))
+        elif curve is not None:
             self.curve_sum = self.curve_sum.index_add(0, group, curve.where(used[:, None], 0).to(self.curve_sum))
 
     def compute(self) -> Tensor:
@@ -239,12 +277,19 @@ class AttributionMetric(Metric):
         elif invalid or (not count and self.update_called):  # before the first update torchmetrics warns itself
             found = f"{count} samples used, {invalid} skipped for NaN or infinity in attribution or model output"
             rank_zero_warn(f"{name}: {found}", stacklevel=2)
-        return (self.value_sum.sum() / count).float()
+        return self._summary(slice(None)).value
 
     def curve(self) -> Tensor:
-        """The mean curve `[P]`. Like `compute` it gathers from all processes: call it on each, or on none."""
-        with self.sync_context(should_sync=self._to_sync):
-            return (self.curve_sum.sum(0) / self.count.sum()).float()
+        """The mean curve `[P]`. Like `compute` it gathers from all processes: call it on each, or on none.
+
+        Raises:
+            ValueError: for a metric that has no curve.
+        """
+        found = self.summaries()["all"].curve
+        if found is None:
+            msg = f"{METRICS.name_of(self)} has no curve"
+            raise ValueError(msg)
+        return found
 
     def standard_error(self) -> Tensor:
         """Standard error of the mean, scalar; NaN for fewer than two samples. Gathers as `curve` does."""
@@ -271,17 +316,25 @@ class AttributionMetric(Metric):
 
     def _summary(self, groups: slice) -> Summary:
         count, total = self.count[groups].sum(), self.value_sum[groups].sum()
-        mean = total / count
-        spread = (self.square_sum[groups].sum() - count * mean.square()).clamp_min(0)
-        curve = None if self._points is None else (self.curve_sum[groups].sum(0) / count).float()
-        return Summary(mean.float(), (spread / (count - 1) / count).sqrt().float(), int(count), curve)
+        value = total / count
+        spread = (self.square_sum[groups].sum() - count * value.square()).clamp_min(0)
+        error, curve = (spread / (count - 1) / count).sqrt(), None
+        if self._median:
+            curve = median(self.curve_counts[groups].sum(0))
+            value, error = torch.trapezoid(curve, dx=1 / (len(curve) - 1)), torch.full_like(error, torch.nan)
+        elif self._points is not None:
+            curve = self.curve_sum[groups].sum(0) / count
+        skipped = [int(state[groups].sum()) for state in (self.undefined, self.invalid)]
+        return Summary(value.float(), error.float(), int(count), None if curve is None else curve.float(), *skipped)
 
     def _groups(self, evaluation: Evaluation) -> Tensor:
         """Number of the group of each sample, `[B]`."""
         if not self.edges:
             return torch.zeros(len(evaluation.inputs), dtype=torch.long, device=self.count.device)
-        edges = torch.tensor(self.edges, dtype=torch.float64, device=self.count.device)
-        return torch.bucketize(evaluation.confidence.to(edges), edges, right=True)
+        confidence = evaluation.confidence.to(self.count.device)
+        # In its own precision: of float32, 0.7 is less than in float64, and an edge is still that edge.
+        edges = torch.tensor(self.edges, dtype=confidence.dtype, device=confidence.device)
+        return torch.bucketize(confidence, edges, right=True)
 
     def _count(self, name: str, group: Tensor, which: Tensor) -> None:
         before: Tensor = getattr(self, name)

@@ -14,7 +14,7 @@ Measure: TypeAlias = Literal["spearman", "topk", "ssim", "cosine"]
 Reduction: TypeAlias = Literal["abs_of_sum", "abs_sum", "sum"]
 
 _MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"spearman": spearman, "ssim": ssim, "cosine": cosine}
-_REDUCTIONS = ["abs_of_sum", "abs_sum", "sum"]
+REDUCTIONS = ["abs_of_sum", "abs_sum", "sum"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         one_of("measure", self.measure, [*_MEASURES, "topk"])
-        one_of("reduction", self.reduction, _REDUCTIONS)
+        one_of("reduction", self.reduction, REDUCTIONS)
         count_or_share("k", self.k)
 
     @property

@@ -157,6 +157,8 @@ class Explained(_Memo):
         self, evaluation: Evaluation, attribution: Tensor | Explanation, method: Explain | None = None
     ) -> None:
         super().__init__()
+        if not isinstance(attribution, Tensor | Explanation):
+            raise ArgumentError("attribution", type(attribution).__name__, "a tensor, or the Explanation of a method")
         self.evaluation = evaluation
         self.explanation = attribution if isinstance(attribution, Explanation) else Explanation(attribution)
         self.attribution = self.explanation.attribution

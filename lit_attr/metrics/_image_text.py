@@ -11,8 +11,9 @@ from lit_attr._checks import ArgumentError
 from lit_attr._guard import no_trace
 from lit_attr.baselines import Baseline, get_baseline
 from lit_attr.metrics._evaluation import _Memo
+from lit_attr.metrics._masking import above_median, at_every_occurrence, weights
 from lit_attr.metrics._precision import wide
-from lit_attr.metrics.ranking import position_map, rank_map, top_count
+from lit_attr.metrics.ranking import position_map
 
 Encoder: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -21,11 +22,13 @@ class Masked(NamedTuple):
     """Pairs with one side masked.
 
     Attributes:
+        clean: cosine of the pairs before, `[B]`; NaN where a feature is zero.
         score: cosine of the pairs, `[B]`.
         map: by which they are masked, `[B, n]`.
         maskable: positions that may be masked, bool `[B, n]`.
     """
 
+    clean: Tensor
     score: Tensor
     map: Tensor
     maskable: Tensor
@@ -47,9 +50,10 @@ class ImageTextEvaluation(_Memo):
             image side is used.
         token_map: attribution of the tokens, `[B, L]` or `[B, L, E]`; None where no metric of the text side is used.
         maskable: which tokens may be masked, bool `[B, L]`: not those that pad, begin or end a text; None for all.
+        token_ids: which token each is, long `[B, L]`; None where `preset="abe"` is not used.
 
     Raises:
-        ValueError: for attributions that do not fit.
+        ValueError: for attributions, `maskable` or `token_ids` that do not fit.
 
     Example:
         >>> tower = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
@@ -67,6 +71,7 @@ class ImageTextEvaluation(_Memo):
         image_map: Tensor | None = None,
         token_map: Tensor | None = None,
         maskable: Tensor | None = None,
+        token_ids: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.images, self.tokens = images, tokens
@@ -77,6 +82,9 @@ class ImageTextEvaluation(_Memo):
         if self.maskable.shape != tokens.shape[:2] or self.maskable.dtype != torch.bool:
             got = f"{self.maskable.dtype} {tuple(self.maskable.shape)} for tokens {tuple(tokens.shape)}"
             raise ArgumentError("maskable", got, "bool, [B, L]")
+        if token_ids is not None and token_ids.shape != tokens.shape[:2]:
+            raise ArgumentError("token_ids", f"shape {tuple(token_ids.shape)} for {tuple(tokens.shape)}", "[B, L]")
+        self._token_ids = token_ids
 
     @property
     def image_map(self) -> Tensor:
@@ -97,23 +105,42 @@ class ImageTextEvaluation(_Memo):
         """The pairs with masked images; see `ImageConfidenceDrop`."""
 
         def compute() -> Tensor:
-            kept = _weights(self.image_map, torch.ones_like(self.image_map, dtype=torch.bool), keep).to(self.images)
+            kept = weights(self.image_map, keep).to(self.images)
             return self._encode("image", torch.lerp(get_baseline("fill", fill, self.images), self.images, kept))
 
-        key = ("masked image", fill if isinstance(fill, str | float | int) else id(fill), keep)
-        score = _cosine(self.once(key, compute), self._features("text", self.tokens))
+        score = _cosine(self.once(("masked image", fill, keep), compute), self._features("text", self.tokens))
         flat = self.image_map.flatten(1)
-        return Masked(score, flat, torch.ones_like(flat, dtype=torch.bool))
+        return Masked(self.clean, score, flat, torch.ones_like(flat, dtype=torch.bool))
 
-    def with_masked_text(self, keep: float | None = None) -> Masked:
+    def with_masked_text(self, fill: Baseline = 0.0, keep: float | None = None, preset: str = "toolkit") -> Masked:
         """The pairs with masked tokens; see `TextConfidenceDrop`."""
+        bare = preset != "toolkit"
 
         def compute() -> Tensor:
-            kept = _weights(self.token_map, self.maskable, keep).to(self.tokens)
-            return self._encode("text", self.tokens * kept[..., None])
+            kept = self._token_weights(keep, preset).to(self.tokens)[..., None]
+            tokens = torch.lerp(get_baseline("fill", fill, self.tokens), self.tokens, kept)
+            return self._encode_bare(tokens) if bare else self._encode("text", tokens)
 
-        score = _cosine(self._features("image", self.images), self.once(("masked text", keep), compute))
-        return Masked(score, self.token_map, self.maskable)
+        masked, image = self.once(("masked text", fill, keep, preset), compute), self._features("image", self.images)
+        clean = _cosine(image, self.once("bare", lambda: self._encode_bare(self.tokens))) if bare else self.clean
+        return Masked(clean, _cosine(image, masked), self.token_map, self.maskable)
+
+    def _token_weights(self, keep: float | None, preset: str) -> Tensor:
+        if preset == "m2ib":
+            return above_median(self.token_map, self.maskable)
+        kept = weights(self.token_map, keep, self.maskable)
+        return at_every_occurrence(kept, _given("token_ids", self._token_ids)) if preset == "abe" else kept
+
+    def _encode_bare(self, tokens: Tensor) -> Tensor:
+        """Of texts without what may not be masked, those of one length together; NaN where nothing is left."""
+        lengths = self.maskable.sum(1)
+        found = wide(tokens.new_full((len(tokens), 1), torch.nan))
+        for length in sorted({length for length in lengths.tolist() if length}):
+            rows = lengths == length
+            features = self._encode("text", tokens[rows][self.maskable[rows]].view(-1, length, tokens.shape[2]))
+            found = found.expand(-1, features.shape[1]).clone()
+            found[rows] = features
+        return found
 
     def _features(self, side: str, inputs: Tensor) -> Tensor:
         found: Tensor = self.once(side, lambda: self._encode(side, inputs))
@@ -137,25 +164,3 @@ def _given(name: str, value: Tensor | None) -> Tensor:
 
 def _cosine(one: Tensor, other: Tensor) -> Tensor:
     return (one * other).sum(1) / (one.square().sum(1) * other.square().sum(1)).sqrt()
-
-
-def _weights(maps: Tensor, maskable: Tensor, keep: float | None) -> Tensor:
-    """How much of each position stays, in [0, 1]: the map scaled to it, or 1 for a share of top positions.
-
-    A constant map keeps everything, and so does what may not be masked.
-    """
-    values, free = wide(maps).flatten(1), maskable.flatten(1)
-    low, high = value_range(values, free)
-    if keep is None:
-        found = (values - low) / (high - low)
-    else:
-        ranks = rank_map(values.where(free, -torch.inf))
-        counts = [top_count(keep, int(number)) if number else 0 for number in free.sum(1)]
-        found = wide(ranks < torch.tensor(counts, device=ranks.device)[:, None])
-    return found.where(free & (high > low), 1).view_as(maps)
-
-
-def value_range(values: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the largest value of what may be masked, `[B, 1]` each."""
-    low, high = values.where(free, torch.inf), values.where(free, -torch.inf)
-    return low.amin(1, keepdim=True), high.amax(1, keepdim=True)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_attr._checks import ArgumentError, positive_int
+from lit_attr._checks import ArgumentError, not_negative_int, positive_int
 from lit_attr.updates.region import Bounds, check_bounds, get_bounds
 
 
@@ -29,7 +29,8 @@ class Noise:
 
     def __post_init__(self) -> None:
         positive_int("draws", self.draws)
-        if not 0 < self.radius < float("inf"):
+        not_negative_int("seed", self.seed)
+        if not (isinstance(self.radius, int | float) and 0 < self.radius < float("inf")):
             raise ArgumentError("radius", self.radius, "a positive number")
         check_bounds(self.bounds)
 

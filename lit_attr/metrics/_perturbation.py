@@ -102,7 +102,7 @@ class Perturbation:
             raise ArgumentError("fill", self.fill, "one fill, or two: for insertion and for deletion")
         for each in self.fills.values():
             if not _is_confusion(each):
-                check_baseline("fill", each)  # type: ignore[arg-type]  # what is left of a Fill
+                check_baseline("fill", each)
         positive_int("steps", self.steps)
         batch_limit("pixels_per_step", self.pixels_per_step)
         batch_limit("max_batch", self.max_batch)
@@ -136,6 +136,11 @@ class Perturbation:
         positions = _LARGE if self.rank == "element" else _LARGE // 3
         inner = (self.steps if self.pixels_per_step is None else -(-positions // self.pixels_per_step)) - 1
         return Passes(len(paths) * inner + 1 + len({self.fills[path] for path in paths}), 0)
+
+    def told(self, which: Which, score: Mapping[str, Any]) -> dict[str, Any]:
+        """What `AttributionMetric` is told of a metric of these curves, of which `score` says what is read."""
+        protocol = self.protocol | dict(score)
+        return {"protocol": protocol, "passes": self.passes(which), "points": self.steps + 1, "identity": self.fill}
 
     def reading(self, explained: Explained, which: Which, row: str, unit: float = 1.0) -> Reading:
         """One quantity along a path, or the difference of both: the areas `[B]`, and the curves `[B, T+1]`.

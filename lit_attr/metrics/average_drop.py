@@ -20,6 +20,7 @@ from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._elements import SCORE, named
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._masking import weights
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
 
@@ -40,7 +41,7 @@ class _Masking:
 
     def __init__(self, fill: Baseline, keep: float | None, max_batch: int | None) -> None:
         check_baseline("fill", fill)
-        if keep is not None and not 0 < keep <= 1:
+        if keep is not None and not (isinstance(keep, int | float) and 0 < keep <= 1):
             raise ArgumentError("keep", keep, "in (0, 1], or None for the soft mask")
         batch_limit("max_batch", max_batch)
         self._fill, self._keep, self._max_batch = fill, keep, max_batch
@@ -63,23 +64,11 @@ class _Masking:
         return whole, explained.once(key, lambda: self._masked(explained))
 
     def _masked(self, explained: Explained) -> Tensor:
-        mask = self._mask(explained)
+        kept = weights(explained.positions, self._keep).nan_to_num()
         with explained.evaluation.view() as view:
             fill = get_baseline("fill", self._fill, view.inputs)
-            points = torch.lerp(fill, view.inputs, mask.to(view.inputs.dtype))
+            points = torch.lerp(fill, view.inputs, kept.to(view.inputs.dtype))
             return view.value(points, view.rows, prob, self._max_batch)
-
-    def _mask(self, explained: Explained) -> Tensor:
-        """In [0, 1], broadcastable to the inputs."""
-        positions = explained.positions
-        same = explained.constant.view(-1, *[1] * (positions.dim() - 1))
-        if self._keep is not None:
-            count = max(1, round(self._keep * positions[0].numel())) if len(positions) else 0
-            return ((explained.ranks < count) | same).to(positions)
-        axes = tuple(range(1, positions.dim()))
-        # Halves: the difference of two large numbers is no infinity.
-        low, high = positions.amin(axes, keepdim=True) / 2, positions.amax(axes, keepdim=True) / 2
-        return torch.where(same, 1, (positions / 2 - low) / (high - low)).nan_to_num()
 
 
 def average_drop(

@@ -98,7 +98,7 @@ def perturbation_curve(
         Evidence `[B, T+1, K]`.
     """
     batch, inner, classes = len(ranks), len(cuts) - 2, start.evidence.shape[1]
-    thresholds = torch.tensor(cuts[1:-1], device=ranks.device)
+    thresholds = torch.tensor(cuts[1:-1], dtype=ranks.dtype, device=ranks.device)  # else ranks would be widened
     between = start.evidence.new_empty(batch * inner, classes)
 
     def work(first: int, last: int) -> None:

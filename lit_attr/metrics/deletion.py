@@ -86,11 +86,10 @@ class Deletion(AttributionMetric):
     ) -> None:
         perturbation = Perturbation(fill, steps, max_batch, **how)
         self._row = row_of(readout)
-        told = perturbation.protocol | {"score": readout}
-        super().__init__(told, perturbation.passes("deletion"), points=steps + 1, identity=perturbation.fill)
+        super().__init__(**perturbation.told("deletion", {"score": readout}))
         self.perturbation = perturbation
         if readout == "entropy":
-            self.__dict__["higher_is_better"] = True  # torchmetrics refuses plain assignment
+            self._turn()
 
     def measure(self, explained: Explained) -> Reading:
         """The area under the deletion curve of each sample, and the curve."""

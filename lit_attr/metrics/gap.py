@@ -85,11 +85,10 @@ class Gap(AttributionMetric):
     ) -> None:
         perturbation = Perturbation(fill, steps, max_batch, **how)
         self._row = row_of(readout)
-        told = perturbation.protocol | {"score": readout}
-        super().__init__(told, perturbation.passes("gap"), points=steps + 1, identity=perturbation.fill)
+        super().__init__(**perturbation.told("gap", {"score": readout}))
         self.perturbation = perturbation
         if readout == "entropy":
-            self.__dict__["higher_is_better"] = False  # torchmetrics refuses plain assignment
+            self._turn()
 
     def measure(self, explained: Explained) -> Reading:
         """The difference of the areas of each sample, and of the curves."""

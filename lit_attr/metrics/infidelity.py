@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lit_attr._checks import ArgumentError, batch_limit, one_of, positive_int, unit_range
+from lit_attr._checks import ArgumentError, batch_limit, not_negative_int, one_of, positive_int, unit_range
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
@@ -175,6 +175,7 @@ class Infidelity(AttributionMetric):
     ) -> None:
         one_of("perturbation", perturbation, _KINDS)
         positive_int("samples", samples)
+        not_negative_int("seed", seed)
         batch_limit("max_batch", max_batch)
         self._kind = _KINDS[perturbation]
         self._amount = _checked(self._kind, self._kind.amount if amount is None else amount)
@@ -244,11 +245,11 @@ class Infidelity(AttributionMetric):
 
 
 def _checked(kind: _Kind, amount: float) -> float:
-    good = isinstance(amount, int | float) and amount > 0
+    good = isinstance(amount, int | float) and not isinstance(amount, bool) and 0 < amount < math.inf
     if kind.accepted == "in (0, 1]":
-        good &= amount <= 1
+        good = good and amount <= 1
     elif kind.accepted == "a positive integer":
-        good &= float(amount).is_integer()
+        good = good and float(amount).is_integer()
     if not good:
         raise ArgumentError("amount", amount, kind.accepted)
     return amount

@@ -97,11 +97,10 @@ class KLDeletion(AttributionMetric):
     ) -> None:
         perturbation = Perturbation(fill, steps, max_batch, **how)
         divergence = Divergence(reference, direction, normalize)
-        told = perturbation.protocol | divergence.protocol
-        super().__init__(told, perturbation.passes("deletion"), points=steps + 1, identity=perturbation.fill)
+        super().__init__(**perturbation.told("deletion", divergence.protocol))
         self.perturbation, self.divergence = perturbation, divergence
         if not divergence.grows:
-            self.__dict__["higher_is_better"] = True  # torchmetrics refuses plain assignment
+            self._turn()
 
     def measure(self, explained: Explained) -> Reading:
         """The area under the curve of each sample, and the curve."""

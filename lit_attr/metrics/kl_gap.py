@@ -95,11 +95,10 @@ class KLGap(AttributionMetric):
     ) -> None:
         perturbation = Perturbation(fill, steps, max_batch, **how)
         divergence = Divergence(reference, direction, normalize)
-        told = perturbation.protocol | divergence.protocol
-        super().__init__(told, perturbation.passes("gap"), points=steps + 1, identity=perturbation.fill)
+        super().__init__(**perturbation.told("gap", divergence.protocol))
         self.perturbation, self.divergence = perturbation, divergence
         if not divergence.grows:
-            self.__dict__["higher_is_better"] = False  # torchmetrics refuses plain assignment
+            self._turn()
 
     def measure(self, explained: Explained) -> Reading:
         """The difference of the areas of each sample, and of the curves."""

@@ -117,11 +117,15 @@ class MPRT(AttributionMetric):
         """The mean similarity of each sample, and the similarity after each stage."""
         key = ("randomised", self.order, self.stages, self.reinit, self.seed)
         found = explained.once(key, lambda: self._explanations(explained))
-        inputs, here = explained.evaluation.inputs, explained.attribution
-        curve = torch.stack([self.compare(here, there, inputs) for there in found], dim=1)
+        curve: Tensor = explained.once((*key, self.compare), lambda: self._similarities(explained, found))
         finite = torch.stack([there.flatten(1).isfinite().all(1) for there in found], dim=1).all(1)
         # What is not finite is no map that is the same everywhere.
         return Reading(curve.mean(1), curve, defined=curve.isfinite().all(1) | ~finite)
+
+    def _similarities(self, explained: Explained, found: list[Tensor]) -> Tensor:
+        """With the attribution after each stage, `[B, S]`; asked for twice where a table of samples is wanted, too."""
+        inputs, here = explained.evaluation.inputs, explained.attribution
+        return torch.stack([self.compare(here, there, inputs) for there in found], dim=1)
 
     def _explanations(self, explained: Explained) -> list[Tensor]:
         """After each stage."""

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lit_attr._checks import ArgumentError, batch_limit, not_negative, one_of
+from lit_attr._checks import ArgumentError, batch_limit, not_negative, not_negative_int, numbers, one_of
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
@@ -38,16 +38,18 @@ class _Removal:
     """How pixels are removed and what is read; see `ROAD`."""
 
     readout: str
-    percentages: tuple[float, ...]
+    percentages: Sequence[float]
     noise: float
     seed: int
     max_batch: int | None
 
     def __post_init__(self) -> None:
         one_of("readout", self.readout, READOUTS)
-        if not self.percentages or any(not 0 < p < 100 for p in self.percentages):
-            raise ArgumentError("percentages", self.percentages, "at least one number in (0, 100)")
+        accepted = "at least one number in (0, 100)"
+        found = numbers("percentages", self.percentages, accepted, lambda p: 0 < p < 100)
+        object.__setattr__(self, "percentages", found)
         not_negative("noise", self.noise)
+        not_negative_int("seed", self.seed)
         batch_limit("max_batch", self.max_batch)
 
     def protocol(self, order: str) -> dict[str, Any]:
@@ -78,8 +80,9 @@ class _Removal:
         pixels, ranks = inputs.shape[2] * inputs.shape[3], explained.ranks
         if order == "lerf":
             ranks = pixels - 1 - ranks
-        removed = [min(pixels - 1, math.floor(p / 100 * pixels)) for p in self.percentages]
-        cuts = torch.tensor(removed, device=inputs.device)[:, None, None, None]
+        # Multiplied first: 70 / 100 * 90 is a little less than 63.
+        removed = [min(pixels - 1, math.floor(p * pixels / 100)) for p in self.percentages]
+        cuts = torch.tensor(removed, dtype=ranks.dtype, device=inputs.device)[:, None, None, None]
         noise = self._noise(inputs)
         with explained.evaluation.view() as view, torch.no_grad():
             index = view.target.index
@@ -175,7 +178,7 @@ class ROAD(AttributionMetric):
         seed: int = 0,
         max_batch: int | None = None,
     ) -> None:
-        self._removal = _Removal(readout, tuple(percentages), noise, seed, max_batch)
+        self._removal = _Removal(readout, percentages, noise, seed, max_batch)
         points = len(self._removal.percentages)
         super().__init__(self._removal.protocol("(LeRF - MoRF) / 2"), Passes(2 * points + 1, 0), points=points)
 
@@ -246,7 +249,7 @@ class ROADMoRF(AttributionMetric):
         seed: int = 0,
         max_batch: int | None = None,
     ) -> None:
-        self._removal = _Removal(readout, tuple(percentages), noise, seed, max_batch)
+        self._removal = _Removal(readout, percentages, noise, seed, max_batch)
         points = len(self._removal.percentages)
         super().__init__(self._removal.protocol("MoRF"), Passes(points + 1, 0), points=points)
 
@@ -316,7 +319,7 @@ class ROADLeRF(AttributionMetric):
         seed: int = 0,
         max_batch: int | None = None,
     ) -> None:
-        self._removal = _Removal(readout, tuple(percentages), noise, seed, max_batch)
+        self._removal = _Removal(readout, percentages, noise, seed, max_batch)
         points = len(self._removal.percentages)
         super().__init__(self._removal.protocol("LeRF"), Passes(points + 1, 0), points=points)
 

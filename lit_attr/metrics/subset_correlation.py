@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lit_attr._checks import ArgumentError, batch_limit, one_of, positive_int
+from lit_attr._checks import ArgumentError, batch_limit, not_negative_int, numbers, one_of, positive_int
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
@@ -40,7 +40,7 @@ _MOST_VALUES = 2**22  # of subsets that are multiplied with attributions at once
 class _Subsets:
     """What is removed, and what the score says to it; see `SubsetCorrelation`."""
 
-    sizes: tuple[float, ...]
+    sizes: Sequence[float]
     subsets: int
     unit: str | int
     baseline: Baseline
@@ -49,12 +49,9 @@ class _Subsets:
     max_batch: int | None
 
     def __post_init__(self) -> None:
-        for size in self.sizes:
-            good = size >= 1 if isinstance(size, int) and not isinstance(size, bool) else 0 < size < 1
-            if not good:
-                raise ArgumentError("sizes", size, "shares in (0, 1) or positive integers")
-        if not self.sizes:
-            raise ArgumentError("sizes", self.sizes, "at least one share or number")
+        accepted = "at least one share in (0, 1) or positive integer"
+        object.__setattr__(self, "sizes", numbers("sizes", self.sizes, accepted, _is_size))
+        not_negative_int("seed", self.seed)
         positive_int("subsets", self.subsets)
         if self.subsets < 2:
             raise ArgumentError("subsets", self.subsets, "at least 2, as one has no correlation")
@@ -123,6 +120,10 @@ class _Subsets:
                 raise ArgumentError("sizes", size, f"less than the number of units, {units}")
             return size
         return max(1, min(units - 1, round(size * units)))
+
+
+def _is_size(size: float) -> bool:
+    return size >= 1 if isinstance(size, int) and not isinstance(size, bool) else 0 < size < 1
 
 
 def _unit_index(unit: str | int, inputs: Tensor) -> Tensor:
@@ -246,7 +247,7 @@ class SubsetCorrelation(AttributionMetric):
         one_of("correlation", settings["correlation"], CORRELATIONS)
         self._correlation = settings["correlation"]
         self._removal = removal = _Subsets(
-            tuple(settings["sizes"]),
+            settings["sizes"],
             settings["subsets"],
             settings["unit"],
             baseline,

@@ -1,6 +1,6 @@
 """Several metrics over the same batches, of which what they have in common is computed once."""
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
@@ -12,6 +12,14 @@ from lit_attr.metrics._explaining import explain
 from lit_attr.targets import Target
 
 __all__ = ["MetricSuite"]
+
+
+class _More(TypedDict, total=False):
+    """What only some metrics ask for; see `MetricSuite.update`."""
+
+    method: Explain | None
+    masks: Tensor | None
+    valid: Tensor | None
 
 
 class MetricSuite(MetricCollection):
@@ -69,15 +77,39 @@ class MetricSuite(MetricCollection):
         Raises:
             ValueError: without attribution and method.
         """
-        if len(inputs) == 0:
-            return
-        evaluation = Evaluation(model, inputs, target, masks)
-        if attribution is None:
+        more: _More = {"method": method, "masks": masks, "valid": valid}
+        super().update(model, inputs, **self._shared(model, inputs, target, attribution, more))
+
+    def forward(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor | Target | None = None,
+        attribution: Tensor | Explanation | None = None,
+        **more: Unpack[_More],
+    ) -> dict[str, Tensor]:
+        """Add a batch as `update` does; the metrics of this batch alone."""
+        found: dict[str, Tensor] = super().forward(
+            model, inputs, **self._shared(model, inputs, target, attribution, more)
+        )
+        return found
+
+    def _shared(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor | Target | None,
+        attribution: Tensor | Explanation | None,
+        more: _More,
+    ) -> dict[str, Any]:
+        """What all metrics are updated with, beside model and inputs."""
+        evaluation, method = Evaluation(model, inputs, target, more.get("masks")), more.get("method")
+        if attribution is None and len(inputs):
             if method is None:
                 msg = "give `attribution`, or the `method` that makes it"
                 raise ValueError(msg)
             attribution = explain(evaluation, method, whole=self._whole)
-        super().update(model, inputs, target, attribution, evaluation, valid, method, masks)
+        return {"target": target, "attribution": attribution, "evaluation": evaluation, **more}
 
     def summaries(self) -> dict[str, dict[str, Summary]]:
         """By metric, what `AttributionMetric.summaries` tells; every process must call it."""

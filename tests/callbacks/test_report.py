@@ -28,7 +28,7 @@ def report():
     picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     value, error = torch.tensor(0.5), torch.tensor(0.125)
     insertion = {"all": Summary(value, error, 2, torch.tensor([0.0, 0.5, 1.0]))}
-    gap = {"all": Summary(value, error, 2), "below_0.7": Summary(value / 2, error, 1)}
+    gap = {"all": Summary(value, error, 2), "below_0.7": Summary(value / 2, error, 1, undefined=3, invalid=4)}
     return Report([record(0, picture), record(1)], {("ig", "insertion"): insertion, ("ig", "gap"): gap}, ALONG)
 
 
@@ -54,10 +54,10 @@ def test_scores_of_later_rounds_are_appended_below_one_head(tmp_path):
     write_report(runner(tmp_path), report())
     write_report(runner(tmp_path, current_epoch=3, global_step=40), report())
     head, *rows = read(tmp_path / "explain/scores.csv")
-    assert head == ["epoch", "step", "method", "metric", "group", "value", "standard_error", "samples"]
+    assert ",".join(head) == "epoch,step,method,metric,group,value,standard_error,samples,undefined,invalid"
     assert [row[0] for row in rows] == ["2"] * 3 + ["3"] * 3
-    assert rows[0] == ["2", "30", "ig", "insertion", "all", "0.5", "0.125", "2"]
-    assert rows[2] == ["2", "30", "ig", "gap", "below_0.7", "0.25", "0.125", "1"]
+    assert rows[0] == ["2", "30", "ig", "insertion", "all", "0.5", "0.125", "2", "0", "0"]
+    assert rows[2] == ["2", "30", "ig", "gap", "below_0.7", "0.25", "0.125", "1", "3", "4"]
 
 
 def test_names_and_curves_that_are_logged():

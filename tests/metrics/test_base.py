@@ -6,6 +6,7 @@ from torch import nn
 
 from lit_attr._view import Passes
 from lit_attr.attribution import Explanation
+from lit_attr.baselines import Sample
 from lit_attr.metrics import METRICS, AttributionMetric, Deletion, Evaluation, Gap, Insertion, _precision, available
 from lit_attr.metrics._base import Reading
 
@@ -37,6 +38,41 @@ def test_unknown_names_and_settings():
         METRICS.build("gap", {"step": 3})
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("average_drop", "keep", "half"),
+        ("average_drop", "fill", None),
+        ("explanation_similarity", "radius", "small"),
+        ("explanation_similarity", "seed", None),
+        ("infidelity", "amount", "third"),
+        ("infidelity", "amount", True),
+        ("infidelity", "seed", 1.5),
+        ("insertion", "fill", None),
+        ("max_sensitivity", "seed", -1),
+        ("mprt", "k", "all"),
+        ("road", "noise", "some"),
+        ("road", "percentages", 50),
+        ("road", "seed", -1),
+        ("sic", "seed", "x"),
+        ("sic", "thresholds", 0.5),
+        ("subset_correlation", "seed", 0.5),
+        ("subset_correlation", "sizes", 0.5),
+        ("subset_correlation", "sizes", ["few"]),
+    ],
+)
+def test_a_setting_of_another_kind_is_named_with_what_is_accepted(name, setting, value):
+    """As a config may have it, in which nothing checks the types of a metric's settings."""
+    with pytest.raises(ValueError, match=rf"^`{setting}` must be .*, got "):
+        METRICS.build(name, {setting: value})
+
+
+def test_an_attribution_that_is_no_tensor_is_refused(cnn, batch):
+    images, attribution = batch()
+    with pytest.raises(ValueError, match="`attribution` must be a tensor, or the Explanation of a method, got ndarray"):
+        small("gap").update(cnn(), images, 1, attribution.numpy())
+
+
 def test_shared_evaluation_gives_the_same_and_costs_once(cnn, counting, batch):
     images, attribution = batch()
     model, metrics = counting(cnn()), [small(name) for name in ("deletion", "gap", "insertion")]
@@ -60,6 +96,10 @@ def test_evaluation_of_another_batch_is_refused(cnn, batch):
 def test_configuration_is_told_apart_byte_by_byte():
     metrics = [Insertion(), Deletion(), Gap(), Insertion(steps=63), Insertion("white"), Insertion(0.0), Insertion(0.5)]
     metrics += [Insertion(lambda x: x), Insertion(lambda x: -x)]
+    middle = torch.zeros(1, 99, 99)  # of which `repr` shows the corners
+    middle[0, 50, 50] = 1
+    metrics += [Insertion(fill) for images in (torch.zeros(1, 99, 99), middle) for fill in (images, (0.0, images))]
+    metrics += [Insertion(Sample(images[None])) for images in (torch.zeros(1, 99, 99), middle)]
     told = [tuple(metric._cfg.tolist()) for metric in metrics]
     assert len(set(told)) == len(metrics)
     assert all(0 <= byte < 256 for bytes_ in told for byte in bytes_)
@@ -163,7 +203,7 @@ def test_metric_without_a_curve(cnn, counting, batch):
     torch.testing.assert_close(metric.compute(), attribution.flatten(1).sum(1).mean().float())
     assert metric.protocol == {"metric": "sum"}
     assert model.samples == 0
-    with pytest.raises(AttributeError, match="curve_sum"):
+    with pytest.raises(ValueError, match="sum has no curve"):
         metric.curve()
 
 
@@ -195,6 +235,8 @@ def test_samples_without_a_value_are_counted_apart_from_broken_ones(cnn, batch):
     with pytest.warns(UserWarning, match=told):
         assert metric.compute() == 0.75
     torch.testing.assert_close(metric.curve(), torch.tensor([0.75, 1.5]))
+    summary = metric.summaries()["all"]
+    assert (summary.samples, summary.undefined, summary.invalid) == (2, 1, 2)
     value = metric.per_sample(Evaluation(cnn(), images).of(attribution))
     assert value.isnan().tolist() == [False, True, True, True, False]
 
@@ -223,6 +265,20 @@ def test_groups_by_confidence(cnn, batch):
     assert not torch.equal(metric._cfg, small("gap")._cfg)
 
 
+def test_an_edge_that_has_no_exact_number_belongs_to_the_group_above():
+    """In float32 the confidence is the number nearest to 0.7, which is below the one of float64."""
+
+    class Sure(nn.Module):
+        def forward(self, inputs):
+            return torch.tensor([0.7, 0.3]).log().expand(len(inputs), 2)
+
+    images = torch.rand(3, 1, 2, 2)
+    assert float(Evaluation(Sure(), images).confidence[0]) == float(torch.tensor(0.7)) < 0.7
+    metric = METRICS.build("gini").split_by_confidence(0.7)
+    metric.update(Sure(), images, None, images)
+    assert metric.count.tolist() == [0, 3]
+
+
 def test_a_group_without_samples_is_nan(cnn, batch):
     metric = small("gap").split_by_confidence(1e-6)
     metric.update(cnn(), batch()[0], None, batch()[1])
@@ -230,7 +286,7 @@ def test_a_group_without_samples_is_nan(cnn, batch):
     assert (below.samples, bool(below.value.isnan()), bool(below.curve.isnan().all())) == (0, True, True)
 
 
-@pytest.mark.parametrize("edges", [(0.0,), (1.0,), (0.7, 0.5), (0.5, 0.5), (float("nan"),)])
+@pytest.mark.parametrize("edges", [(0.0,), (1.0,), (0.7, 0.5), (0.5, 0.5), (float("nan"),), ("0.7",), ((0.5, 0.7),)])
 def test_edges_are_checked(edges):
     with pytest.raises(ValueError, match=r"`edges` must be ascending numbers between 0 and 1, got \("):
         small("gap").split_by_confidence(*edges)

@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -74,7 +75,7 @@ def slow(cls, model, batch, keep, fill=0.0):
             weights[place] = kept
         before = cosine(model, image, tokens)
         if SIDE[cls] == "text":
-            after = cosine(model, image, tokens * weights[:, None])
+            after = cosine(model, image, tokens * weights[:, None] + fill * (1 - weights[:, None]))
         else:
             weights = weights.view(1, 4, 4)
             after = cosine(model, image * weights + fill * (1 - weights), tokens)
@@ -86,7 +87,7 @@ def slow(cls, model, batch, keep, fill=0.0):
 @pytest.mark.parametrize("keep", [None, 0.3, 0.5])
 def test_against_a_plain_loop(cls, keep):
     model, batch = TwoTowers().eval(), given()
-    settings = {"keep": keep} | ({"fill": 0.25} if SIDE[cls] == "image" else {})
+    settings = {"keep": keep, "fill": 0.25}
     expected = slow(cls, model, batch, keep, 0.25)
     assert len(set(expected)) > 1
     metric = cls(**settings)
@@ -172,6 +173,77 @@ def test_copies_and_configuration(cls):
     assert metric.count == 8
 
 
+@every
+def test_pairs_that_pad_a_batch_do_not_count(cls):
+    model, batch = TwoTowers(), given()
+    batch[4][3] = False
+    batch[2][5, 0, 0] = batch[3][5, 1, 0] = torch.nan
+    padded, bare = cls(), cls()
+    padded.update(pairs_of(model, batch), valid=torch.arange(8) < 3)
+    bare.update(pairs_of(model, batch, slice(3)))
+    for name in bare._defaults:
+        assert torch.allclose(getattr(padded, name), getattr(bare, name), rtol=0, atol=1e-12), name
+    with pytest.raises(ValueError, match=r"`valid` must be a bool tensor \[8\], got torch.int64 \(8,\)"):
+        padded.update(pairs_of(model, batch), valid=torch.ones(8, dtype=torch.long))
+
+
+def test_masked_tokens_may_become_another_token():
+    model, batch = TwoTowers(), given()
+    other = batch[1][0, 0]
+    metric = TextConfidenceDrop(keep=0.5, fill=other)
+    expected = slow(TextConfidenceDrop, model.eval(), batch, 0.5, other)
+    assert metric.per_sample(pairs_of(model, batch)).tolist() == pytest.approx(expected, abs=1e-12)
+    assert not torch.equal(metric._cfg, TextConfidenceDrop(keep=0.5, fill=-other)._cfg)
+
+
+@pytest.mark.parametrize("preset", ["m2ib", "abe"])
+@every
+def test_presets_do_as_the_published_code(cls, preset):
+    """Texts one by one, without what may not be masked; rows of the table multiplied in place for each token."""
+    model, (images, _, image_map, token_map, maskable) = TwoTowers().eval(), given()
+    table = torch.randn(4, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    ids = torch.randint(1, 4, (8, 5), generator=torch.Generator().manual_seed(4))  # words occur more than once
+    batch = (images, table[ids], image_map, token_map, maskable)
+    expected = []
+    for i in range(8):
+        values = token_map[i].sum(1)[maskable[i]]
+        words = ids[i][maskable[i]]
+        clean, masked = cosine(model, images[i], table[words]), None
+        scaled = (values - values.min()) / (values.max() - values.min())
+        if SIDE[cls] == "image":
+            flat = image_map[i]
+            soft = (flat - flat.min()) / (flat.max() - flat.min())
+            clean, masked = (cosine(model, x, table[ids[i]]) for x in (images[i], images[i] * soft))
+        elif preset == "m2ib":
+            masked = cosine(model, images[i], table[words * (values > np.percentile(values.numpy(), 50))])
+        else:
+            rows = table.clone()
+            for word, weight in zip(words, scaled, strict=True):
+                rows[word] *= weight
+            masked = cosine(model, images[i], rows[words])
+        expected.append(100 * max(0.0, clean - masked) if "Drop" in cls.__name__ else 100.0 * (masked > clean))
+    assert len(set(expected)) > 1
+    settings = {"fill": table[0]} if preset == "m2ib" and SIDE[cls] == "text" else {}
+    metric = cls(preset=preset, **settings)
+    pairs = ImageTextEvaluation(model.encode_image, model.encode_text, *batch, token_ids=ids)
+    assert metric.per_sample(pairs).tolist() == pytest.approx(expected, abs=1e-10)
+    metric.update(pairs)
+    assert float(metric.compute()) == pytest.approx(sum(expected) / 8, abs=1e-4)
+    assert (metric.protocol["preset"], metric.protocol["unit"]) == (preset, "percent")
+    assert len({tuple(cls(preset=name)._cfg.tolist()) for name in ("toolkit", "m2ib", "abe")}) == 3
+
+
+def test_presets_leave_out_texts_without_anything_to_mask():
+    model, batch = TwoTowers(), given()
+    batch[4][1] = False
+    metric = TextConfidenceDrop(preset="m2ib")
+    metric.update(pairs_of(model, batch))
+    assert (metric.count, metric.undefined, metric.invalid) == (7, 1, 0)
+    batch[4][:] = False
+    metric.update(pairs_of(model, batch))
+    assert (metric.count, metric.undefined, metric.invalid) == (7, 9, 0)
+
+
 def test_arguments_are_checked():
     model, (images, tokens, *_) = TwoTowers(), given()
     pairs = ImageTextEvaluation(model.encode_image, model.encode_text, images, tokens)
@@ -183,5 +255,13 @@ def test_arguments_are_checked():
         ImageTextEvaluation(model.encode_image, model.encode_text, images, tokens, maskable=torch.ones(8, 5))
     with pytest.raises(ValueError, match=r"`keep` must be None, or a share in \(0, 1\), got 1"):
         TextConfidenceDrop(keep=1)
+    with pytest.raises(ValueError, match=r"`preset` is 'm2b'.*did you mean 'm2ib'"):
+        ImageConfidenceDrop(preset="m2b")
+    with pytest.raises(ValueError, match=r"`keep` must be None with preset 'abe', which has .*, got 0\.5"):
+        TextConfidenceDrop(0.5, preset="abe")
+    with pytest.raises(ValueError, match="`token_ids` must be given for a metric that masks by it"):
+        TextConfidenceDrop(preset="abe").update(pairs_of(model, given()))
+    with pytest.raises(ValueError, match=r"`token_ids` must be \[B, L\], got shape \(8,\)"):
+        ImageTextEvaluation(model.encode_image, model.encode_text, images, tokens, token_ids=torch.ones(8).long())
     with pytest.raises(ValueError, match="`fill` is 'blck'"):
         ImageConfidenceDrop(fill="blck")

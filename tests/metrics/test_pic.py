@@ -219,10 +219,63 @@ def test_output_that_is_not_finite_is_counted():
         assert metric.invalid >= 1
 
 
+@pytest.mark.parametrize("size", [1, 4, 5])
+@pytest.mark.parametrize("cls", [SIC, AIC])
+def test_the_median_of_the_curves_is_that_of_pairs_code(cls, size, monkeypatch):
+    monkeypatch.setattr(np, "trapz", np.trapezoid, raising=False)
+    images, attribution = eight_bit(12)
+    model = linear()
+    target = rising(model, images, "diffusion")
+    given = {"thresholds": FEW} | ({"min_score": 0} if cls is SIC else {})
+    curve = cls(**given).read(Evaluation(model, images, target).of(attribution)).curve
+    rows = curve.isfinite().all(1).nonzero()[:size, 0]
+    assert len(rows) == size
+    metric = cls(aggregate="median", **given)
+    for part in rows.split(3):
+        metric.update(model, images[part], target[part], attribution[part])
+    places = np.arange(1001) / 1000
+    each = [pair.PicMetricResult(places, curve[i].numpy(), [], [], [], 0.0) for i in rows]
+    expected = pair.aggregate_individual_pic_results(each, method="median")
+    assert float(metric.compute()) == pytest.approx(expected.auc, abs=5e-4)
+    np.testing.assert_allclose(metric.curve().numpy(), expected.curve_y, atol=5.1e-4)
+    summary = metric.summaries()["all"]
+    assert (summary.samples, bool(summary.standard_error.isnan())) == (size, True)
+
+
+def test_medians_of_groups_and_without_samples():
+    images, attribution = eight_bit(6)
+    model = linear()
+    target = rising(model, images, "diffusion")
+    settings = {"min_score": 0, "thresholds": FEW, "aggregate": "median"}
+    metric = SIC(**settings)
+    assert metric.summaries()["all"].curve.isnan().all()
+    sure = Evaluation(model, images, target).confidence
+    edge = float(sure.median())
+    metric.split_by_confidence(edge).update(model, images, target, attribution)
+    for name, which in (("all", sure > 0), (f"below_{edge:g}", sure < edge), (f"from_{edge:g}", sure >= edge)):
+        alone = SIC(**settings)
+        alone.update(model, images[which], target[which], attribution[which])
+        assert torch.equal(metric.summaries()[name].curve, alone.curve())
+        assert torch.equal(metric.summaries()[name].value, alone.compute())
+
+
+@pytest.mark.parametrize("reduction", ["abs_of_sum", "abs_sum"])
+def test_the_map_may_be_without_a_sign(reduction):
+    images, _ = eight_bit(2)
+    attribution = torch.randn(2, 3, 14, 17, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    reduced = attribution.sum(1).abs() if reduction == "abs_of_sum" else attribution.abs().sum(1)
+    model = linear()
+    given, settings = (model, images, rising(model, images, "diffusion")), {"min_score": 0, "thresholds": FEW}
+    found = sic(*given, attribution, reduction=reduction, **settings)
+    assert torch.equal(found, sic(*given, reduced, **settings))
+    assert not torch.equal(found, sic(*given, attribution, **settings))
+
+
 def test_only_the_published_fill_is_called_pic():
     for cls in (SIC, AIC):
         assert [cls(fill).protocol["name"] for fill in ("delaunay", "diffusion")] == ["PIC", "PIC-fast"]
     metrics = [SIC(), AIC(), SIC("delaunay"), SIC(min_score=0.5), SIC(seed=1), SIC(thresholds=FEW)]
+    metrics += [SIC(aggregate="median"), SIC(reduction="abs_sum")]
     assert len({tuple(metric._cfg.tolist()) for metric in metrics}) == len(metrics)
 
 

@@ -41,6 +41,24 @@ def test_the_method_makes_the_attribution_once(cnn, batch):
     assert torch.equal(calls[0].index, model(images).argmax(1))
 
 
+def test_forward_adds_a_batch_and_tells_it_alone(cnn, counting, batch):
+    """As `self.log_dict(suite(...))` in a LightningModule."""
+    images, attribution = batch(6)
+    model, suite, method = counting(cnn()), MetricSuite(STEPS), IntegratedGradients(steps=3)
+    first = suite(model, images[:4], None, attribution[:4])
+    assert model.samples == 4 * (2 * 5 + 2)
+    second = suite(model, images[4:], method=method)
+    both = MetricSuite(STEPS)
+    for found, given in ((first, (images[:4], None, attribution[:4])), (second, (images[4:], None, None))):
+        alone = MetricSuite(STEPS)
+        for each in (alone, both):
+            each.update(model, *given, method=method)
+        assert found == alone.compute()
+    assert suite.compute() == both.compute()
+    with pytest.raises(ValueError, match="give `attribution`, or the `method`"):
+        suite(model, images)
+
+
 def test_confidence_groups_of_all_metrics(cnn, batch):
     images, attribution = batch()
     suite = MetricSuite(STEPS, confidence_edges=(0.5, 0.7))
