@@ -2,7 +2,7 @@
 
 Philox is a counter-based generator with a key of 128 bits: seed and key of the sample fill one half each, so that no
 two pairs share a stream and a sample's stream is the same wherever it stands. Numbers are drawn on the CPU and then
-moved, so that every device sees the same ones.
+moved, so that every device sees the same ones. Another release of NumPy may draw others.
 """
 
 from collections.abc import Callable, Sequence

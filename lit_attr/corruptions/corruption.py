@@ -50,13 +50,13 @@ class Corruption(ABC):
         if images.dim() != 4:
             raise ArgumentError("images", f"shape {tuple(images.shape)}", "[B, C, H, W]")
         unit_range("images", images, "put the normalisation into the model")
-        names = _names(keys, len(images))
-        if not names:
+        samples = _samples(keys, len(images))
+        if not samples:
             return images.clone()
         # Under autocast the matrix products of blurs would round pixels to half precision.
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             wide = images.to(torch.promote_types(images.dtype, torch.float32))
-            return self.corrupt(wide, Draws(self.seed, names, wide)).clamp(0, 1).to(images.dtype)
+            return self.corrupt(wide, Draws(self.seed, samples, wide)).clamp(0, 1).to(images.dtype)
 
     @abstractmethod
     def corrupt(self, images: Tensor, draws: Draws) -> Tensor:
@@ -97,10 +97,11 @@ def get_corruption(corruption: str | Mapping[str, Any] | Corruption, **settings:
     return corruption
 
 
-def _names(keys: Tensor | None, samples: int) -> list[int]:
+def _samples(keys: Tensor | None, count: int) -> list[int]:
+    """The key of each sample."""
     if keys is None:
-        return list(range(samples))
-    if keys.shape != (samples,) or keys.is_floating_point() or keys.is_complex() or bool((keys < 0).any()):
-        got = keys.tolist() if keys.dim() == 1 and len(keys) == samples else f"shape {tuple(keys.shape)}"
-        raise ArgumentError("keys", got, f"{samples} integers of at least 0, one per image")
+        return list(range(count))
+    if keys.shape != (count,) or keys.is_floating_point() or keys.is_complex() or bool((keys < 0).any()):
+        got = keys.tolist() if keys.dim() == 1 and len(keys) == count else f"shape {tuple(keys.shape)}"
+        raise ArgumentError("keys", got, f"{count} integers of at least 0, one per image")
     return [int(key) for key in keys.tolist()]

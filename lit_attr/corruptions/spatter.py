@@ -39,8 +39,8 @@ class Spatter(ImageNetC):
     turquoise, m = l r / max(l r), where r is a relief made of the distance to the edges of l, in 8 bits.
 
     Water is cut to 8 bits by a cast that wraps: the thickest drops, of l above 1, are thin again. That is followed, as
-    it is frequent at severity 3 of "cifar". Deviation: an image that no drop hits stays as it is, where the published
-    division by zero has no defined result. Grey images get the colours' luminance.
+    it is frequent at severity 3 of "cifar". Deviation: an image on which no drop shows stays as it is, where the
+    published division by zero has no defined result. Grey images get the colours' luminance.
 
     Example:
         >>> Spatter(severity=5).level
