@@ -14,7 +14,7 @@ LAYERS = [
     {"_checks"},
     {"targets", "objectives", "baselines", "_guard", "_chunks", "visual", "loggers", "_run_dir"},
     {"_view"},
-    {"updates"},
+    {"updates", "corruptions"},
     {"attribution", "attacks"},
     {"metrics"},
     {"modules", "datamodules", "ground_truth"},
