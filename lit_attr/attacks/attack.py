@@ -25,13 +25,13 @@ class Attacked(NamedTuple):
     Attributes:
         adversarial: like the inputs.
         success: whether the model is fooled by it, bool `[B]`: another class is predicted than the given one, or the
-            one that was sought. Samples that were fooled before count.
+            one that was sought. Samples that were fooled before count. None for targets that compare no classes.
         evidence: of the model at it, `[B, K]`.
         passes: forward and backward passes that were run, per sample, the one that finds `evidence` included.
     """
 
     adversarial: Tensor
-    success: Tensor
+    success: Tensor | None
     evidence: Tensor
     passes: Passes
 
@@ -99,7 +99,8 @@ class Attack(ABC):
             walks = self._walks(view)
             adversarial = self._perturbed(view, walks, start)
             evidence = view.evidence_at(adversarial, view.rows, self.max_batch)
-            return Attacked(adversarial, fooled(evidence, walks), evidence, view.passes)
+            success = fooled(evidence, walks) if view.target.compares_classes else None
+            return Attacked(adversarial, success, evidence, view.passes)
 
     @property
     def passes(self) -> Passes:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lit_attr._checks import not_negative, one_of, positive_int
+from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attacks.attack import ATTACKS, Attack, fooled
 from lit_attr.objectives import Objective, get_objective
@@ -42,7 +42,7 @@ class WalkingAttack(Attack):
         random_start: begin at a random point of the ball.
         restarts: runs from other random numbers. What counts is the first that fools the model, else that of the
             largest loss; samples that are fooled are left out of later runs.
-        early_stop: a sample takes no step where the model is fooled by it.
+        early_stop: a sample takes no step where the model is fooled by it; not for targets that compare no classes.
         keep: "last" point of a run, or its "best": fooling before not, then of the largest loss.
         bounds: the range of the inputs; "auto" is [0, 1] for images, none for anything else.
     """
@@ -89,6 +89,8 @@ class WalkingAttack(Attack):
 
     def perturb(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:
         """All runs."""
+        if self.early_stop and not view.target.compares_classes:
+            raise ArgumentError("early_stop", self.early_stop, f"false for a {type(view.target).__name__}")
         wide = view.inputs.to(view.dtype)
         found, best = wide.clone(), torch.full((len(wide), 2), -torch.inf, device=wide.device, dtype=torch.float64)
         left = torch.arange(len(wide), device=wide.device)
@@ -126,7 +128,9 @@ class WalkingAttack(Attack):
                 found[left[places]] = turn.points[told]
                 continue
             some, evidence = walks.at(places), turn.evidence[told]
-            worth = torch.stack([fooled(evidence, some), some.toward * climbed(evidence, some.goal)], 1).double()
+            loss = some.toward * climbed(evidence, some.goal)
+            won = fooled(evidence, some) if view.target.compares_classes else torch.zeros_like(loss)
+            worth = torch.stack([won, loss], 1).double()
             old = best[left[places]]
             better = (worth[:, 0] > old[:, 0]) | ((worth[:, 0] == old[:, 0]) & (worth[:, 1] > old[:, 1]))
             found[left[places[better]]] = turn.points[told][better]

@@ -1,10 +1,12 @@
 """Restarts, early stops, best points, starts and rules of one's own, against loops over samples."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from _reference.nets import Counter, cnn
 from lit_attr.attacks import BIM, PGD, UpdateAttack
+from lit_attr.targets import PixelTarget
 
 X = torch.rand(6, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 EPS = 0.1
@@ -121,3 +123,31 @@ def test_chunks_do_not_matter():
     parts = PGD(**settings, max_batch=4).run(model, X, label)
     torch.testing.assert_close(parts.adversarial, whole.adversarial)
     assert parts.passes == whole.passes
+
+
+def test_a_segmenter_is_attacked_by_the_loss_of_its_pixels():
+    """Labels with pixels that do not count, an output smaller than the image; the loss grows with restarts."""
+    torch.manual_seed(1)
+    model = torch.nn.Conv2d(3, 4, 3, stride=2, padding=1).double()
+    labels = torch.randint(0, 4, (6, 8, 8))
+    labels[:, :2] = 255
+
+    def losses(points):
+        output = F.interpolate(model(points), size=8, mode="bilinear")
+        return F.cross_entropy(output, labels, ignore_index=255, reduction="none").sum((1, 2)) / 48
+
+    point, expected = X.clone().requires_grad_(), X
+    for _ in range(4):
+        moved = expected + 0.02 * torch.autograd.grad(losses(point).sum(), point)[0].sign()
+        expected = (X + (moved - X).clamp(-EPS, EPS)).clamp(0, 1)
+        point = expected.clone().requires_grad_()
+    attack = BIM(eps=EPS, alpha=0.02, steps=4)
+    found = attack.run(model, X, PixelTarget(labels))
+    torch.testing.assert_close(found.adversarial, expected)
+    assert found.success is None
+    more = PGD(eps=EPS, alpha=0.02, steps=4, restarts=3)(model, X, PixelTarget(labels))
+    once = PGD(eps=EPS, alpha=0.02, steps=4)(model, X, PixelTarget(labels))
+    assert bool((losses(more) >= losses(once)).all())
+    assert not torch.equal(more, once)
+    with pytest.raises(ValueError, match="`early_stop` must be false for a PixelTarget, got True"):
+        BIM(early_stop=True)(model, X, PixelTarget(labels))
