@@ -130,15 +130,19 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if metadata["advgan_version"] != _VERSION:
-            raise ArgumentError(
-                "generator", f"{path} of version {metadata['advgan_version']}", f"of version {_VERSION}"
-            )
-        with torch.device("meta"):  # no random number is drawn for weights that are replaced
-            generator = Generator(int(metadata["channels"]), float(metadata["eps"]))
+        generator = _built(metadata["advgan_version"], metadata["channels"], metadata["eps"])
         generator.load_state_dict(state, assign=True)
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        raise ArgumentError("generator", path, "a file of `save_generator` (safetensors)") from error
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        accepted = f"a file of `save_generator` (safetensors, of version {_VERSION})"
+        raise ArgumentError("generator", path, accepted) from error
     if not int(generator.batches_seen):
         raise ArgumentError("generator", f"{path}, which has seen no batch", "a trained one (see `AdvGANModule`)")
     return generator.eval()
+
+
+def _built(version: str, channels: str, eps: str) -> Generator:
+    if version != _VERSION:
+        msg = f"version {version}"
+        raise ValueError(msg)
+    with torch.device("meta"):  # no random number is drawn for weights that are replaced
+        return Generator(int(channels), float(eps))
