@@ -66,7 +66,8 @@ class AdvGANModule(L.LightningModule):
     max_{j != t} f_j(x') - f_t(x'). Batches are `(images, labels)`. Logs `train/loss_adversarial`, `train/loss_gan`,
     `train/loss_perturbation`, `train/loss_discriminator` and, for `val` and `test`, `fooled`: the share of the images
     classified rightly, and not of class `target`, that are classified wrongly (as `target`) after the attack. At the
-    end of `fit` the generator is written to `generator.safetensors` in the run's folder, for the update rule `advgan`.
+    end of `fit` the generator is written to `generator.safetensors` in the run's folder, for the update rule `advgan`;
+    `save_generator` writes that of another checkpoint.
 
     Deviation: both networks take their steps at once, from one backward pass, not one after the other, so that the
     Trainer's clipping, accumulation, precision and plain DDP hold for it, and a step is one step.
