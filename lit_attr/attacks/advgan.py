@@ -19,8 +19,8 @@ __all__ = ["AdvGAN"]
 class AdvGAN(Attack):
     """x' = clip(x + G(x), 0, 1), G trained against one model or another; the model attacked is not asked.
 
-    Paper: Xiao et al., "Generating Adversarial Examples with Adversarial Networks", 2018. eps is the generator's, and so
-    is the class that it seeks, if it was trained to seek one (`targeted=True` then tells what success is).
+    Paper: Xiao et al., "Generating Adversarial Examples with Adversarial Networks", 2018. eps is the generator's, as is
+    the class that it seeks, if it was trained to seek one (`targeted=True` then tells what success is).
 
     Args:
         generator: the safetensors file of a trained generator (see `lit_attr.modules.AdvGANModule`).
