@@ -1,5 +1,6 @@
 """Update rules: from the points of guided walks to their next moves, for attacks and for path attributions."""
 
+from lit_attr.updates.fitted import fitted
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
 from lit_attr.updates.region import Bounds, Norm, Region, check_bounds, get_bounds
 from lit_attr.updates.rules import UPDATES, L2Step, UpdateRule, get_update, plain_name
@@ -36,6 +37,7 @@ __all__ = [
     "Walks",
     "at_goal",
     "check_bounds",
+    "fitted",
     "get_bounds",
     "get_update",
     "in_blocks",

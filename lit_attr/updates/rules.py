@@ -12,6 +12,7 @@ from lit_attr._checks import ArgumentError, not_negative
 from lit_attr._view import Passes
 from lit_attr.objectives import Objective
 from lit_attr.registry import Registry
+from lit_attr.updates.region import Norm
 from lit_attr.updates.step import Step, Update
 
 __all__ = ["UPDATES", "L2Step", "UpdateRule", "get_update", "plain_name", "unit"]
@@ -37,6 +38,11 @@ class UpdateRule(ABC):
         """What the rule must climb, as a function of evidence and goal; None for whatever the walk climbs."""
         return None
 
+    @property
+    def length(self) -> Norm | None:
+        """The norm in which `alpha` is the length of a step; None where it is none."""
+        return None
+
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:
         """The moves `[N, ...]`."""
@@ -58,6 +64,11 @@ class L2Step(UpdateRule):
 
     def __post_init__(self) -> None:
         not_negative("alpha", self.alpha)
+
+    @property
+    def length(self) -> Norm:
+        """Euclidean."""
+        return "l2"
 
     def __call__(self, step: Step) -> Tensor:
         """The moves."""
