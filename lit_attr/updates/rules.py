@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,8 +40,18 @@ class UpdateRule(ABC):
 
     @property
     def length(self) -> Norm | None:
-        """The norm in which `alpha` is the length of a step; None where it is none."""
+        """The norm in which a step is `alpha` long (and `eps` a radius, where there is one); None where it is not."""
         return None
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of its settings."""
+        return frozenset(getattr(self, "__dataclass_fields__", ()))
+
+    def having(self, settings: Mapping[str, Any]) -> "UpdateRule":
+        """The rule with other values of some of its settings."""
+        rule: Any = self
+        return replace(rule, **settings) if settings else rule  # type: ignore[no-any-return]
 
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:
