@@ -2,6 +2,7 @@
 
 from lit_attr.updates._generator import Generator, load_generator, save_generator
 from lit_attr.updates.advgan import AdvGAN
+from lit_attr.updates.fitted import fitted
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
 from lit_attr.updates.region import Bounds, Norm, Region, check_bounds, get_bounds
 from lit_attr.updates.rules import UPDATES, L2Step, UpdateRule, get_update, plain_name
@@ -40,6 +41,7 @@ __all__ = [
     "Walks",
     "at_goal",
     "check_bounds",
+    "fitted",
     "get_bounds",
     "get_update",
     "in_blocks",

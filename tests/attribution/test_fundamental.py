@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from _reference.nets import Counter, cnn, linear, mlp
+from _reference.rules import RULES
 from lit_attr.attribution import MFABA, FundamentalAttribution
-from lit_attr.updates import BIM, UPDATES, L2Step
+from lit_attr.updates import BIM, L2Step
 
 X = torch.rand(3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -40,12 +41,8 @@ def test_any_rule_is_complete_on_a_smooth_net(update):
     assert float(found.completeness_error.abs().max() / scale) < 5e-3
 
 
-# "advgan" needs a file: see its own tests.
-NAMES = [name for name in UPDATES.names() if name != "advgan"]
-
-
 @pytest.mark.parametrize(
-    "update", [*NAMES, {"class": "ssa", "copies": 3}, {"class": "spsa", "alpha_max": 0.5}], ids=str
+    "update", [*RULES, {"class": "ssa", "copies": 3}, {"class": "spsa", "alpha_max": 0.5}], ids=str
 )
 @pytest.mark.parametrize("loss", [None, "margin"])
 def test_passes_are_those_of_the_walk_and_of_the_rule(update, loss):
