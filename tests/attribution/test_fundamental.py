@@ -21,10 +21,10 @@ def drunk(step):
     return 0.01 * step.normal()
 
 
-RULES = ["bim", "l2", {"class": "l2", "alpha": 0.01}, momentum, drunk]
+SOME = ["bim", "l2", {"class": "l2", "alpha": 0.01}, momentum, drunk]
 
 
-@pytest.mark.parametrize("update", RULES)
+@pytest.mark.parametrize("update", SOME)
 def test_any_rule_is_exact_on_a_linear_model(update):
     """Check N1."""
     net = linear(12)
@@ -32,7 +32,7 @@ def test_any_rule_is_exact_on_a_linear_model(update):
     torch.testing.assert_close(found.attribution, net.weight[1].detach() * (X - found.endpoint), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("update", RULES)
+@pytest.mark.parametrize("update", SOME)
 def test_any_rule_is_complete_on_a_smooth_net(update):
     """Check N7."""
     net = mlp(12, hidden=16)
