@@ -1,5 +1,7 @@
 """Update rules: from the points of guided walks to their next moves, for attacks and for path attributions."""
 
+from lit_attr.updates._torchattacks import as_torchattack
+from lit_attr.updates.foreign import TorchAttacks, run_torchattacks
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
 from lit_attr.updates.region import Bounds, Norm, Region, check_bounds, get_bounds
 from lit_attr.updates.rules import UPDATES, L2Step, UpdateRule, get_update, plain_name
@@ -30,10 +32,12 @@ __all__ = [
     "Region",
     "Route",
     "Step",
+    "TorchAttacks",
     "Turn",
     "Update",
     "UpdateRule",
     "Walks",
+    "as_torchattack",
     "at_goal",
     "check_bounds",
     "get_bounds",
@@ -41,5 +45,6 @@ __all__ = [
     "in_blocks",
     "left_class",
     "plain_name",
+    "run_torchattacks",
     "walk",
 ]
