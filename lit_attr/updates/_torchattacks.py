@@ -17,7 +17,7 @@ from lit_attr.updates._victim import Victim
 
 __all__ = ["as_torchattack", "attack_name", "build_attack", "checked_settings", "defaults_of", "known_attack"]
 
-Attacking: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Attacking: TypeAlias = Callable[..., Tensor]
 
 _PREFIX = "torchattacks."
 # What is a length in the space of images, and so is given in units of the input.
@@ -95,10 +95,10 @@ def as_torchattack(
 ) -> Any:
     """Any attack as one of torchattacks, for `MultiAttack`, `save()`, `set_normalization_used` and targeted modes.
 
-    The model's modes are left to the attack: unlike those of torchattacks it does not switch them.
+    Unlike those of torchattacks it leaves every part of the model in the mode that it was in, also after an error.
 
     Args:
-        attack: from a model, images and labels to adversarial images.
+        attack: from a model, images and labels (None where none are given) to adversarial images.
         model: the model that is attacked.
         targeted: the same, towards the labels; without it there are no targeted modes.
         name: that it is printed under; by default the attack's class.
@@ -121,25 +121,22 @@ def as_torchattack(
 
         def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
             applied = self._normalization_applied
+            modes = [(module, module.training) for module in self.model.modules()]
             try:
                 found: Tensor = super().__call__(inputs, labels)
-            finally:  # after an error too
+            finally:
                 self._set_normalization_applied(applied)
+                for module, training in modes:
+                    module.training = training
             return found
 
-        def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
             device = images.device if self.device is None else self.device
-            images, labels = images.to(device), labels.to(device)
+            images, labels = images.to(device), None if labels is None else labels.to(device)
             asked = self.model if self.normalization_used is None else _Normalised(self.model, self.normalize)
             if self.targeted and targeted is not None:
                 return targeted(asked, images, self.get_target_label(images, labels))
             return attack(asked, images, labels)
-
-        def _change_model_mode(self, given_training: bool) -> None:
-            pass
-
-        def _recover_model_mode(self, given_training: bool) -> None:
-            pass
 
     return Exported()
 

@@ -1,6 +1,7 @@
 """What foreign attacks are handed in place of a model: the open view, as a module that takes images in [0, 1]."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from lit_attr._guard import as_written
 from lit_attr._view import View
 from lit_attr.updates.walks import Walks
 
-__all__ = ["Scale", "Victim"]
+__all__ = ["Scale", "Victim", "autocast_type"]
 
 
 class Scale(NamedTuple):
@@ -58,11 +59,11 @@ class Scale(NamedTuple):
 class Victim(nn.Module):
     """The model of an open view, as torchattacks wants models: logits `[n, K]` of images `[n, C, H, W]` in [0, 1].
 
-    All queries go through the view: logits are the target's evidence, float32 or wider, and forward passes are counted
-    there, as are backward passes out of the logits. It has no parameters and nothing to switch: `train()` and `eval()`
-    do nothing, as the view has seen to the model. `parameters()` yields the samples, so that the device of an attack is
-    theirs at the time of the call. The autocast under which it was made is entered for the model alone, so that an
-    attack itself computes in float32.
+    All queries go through the view: logits are the target's evidence, in float32 as are images, and forward passes are
+    counted there, as are backward passes out of the logits. There are no parameters, and there is nothing to switch:
+    `train()` and `eval()` do nothing, as the view has seen to the model. `parameters()` yields the samples, so that the
+    device of an attack is theirs at the time of the call. The autocast under which it was made is entered for the model
+    alone, so that an attack itself computes in float32.
 
     Args:
         view: the open view.
@@ -79,8 +80,7 @@ class Victim(nn.Module):
         self.seen: list[Tensor] = []
         self._last: Tensor | None = None
         self._distinct = 0
-        device = view.inputs.device.type
-        self._autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        self._autocast = autocast_type(view.inputs.device.type)
 
     def train(self, mode: bool = True) -> "Victim":  # noqa: ARG002 - as in torch
         """Nothing."""
@@ -97,12 +97,13 @@ class Victim(nn.Module):
         inputs, rows = self.view.inputs, self.walks.rows
         points = self.scale.points(images).to(inputs.dtype)
         rows = rows if len(points) == len(rows) else rows.new_zeros(len(points))
-        with torch.autocast(inputs.device.type, dtype=self._autocast, enabled=self._autocast is not None):
+        with ExitStack() as around:
+            if self._autocast is not None:
+                around.enter_context(torch.autocast(inputs.device.type, dtype=self._autocast))
             if self.again:
-                with as_written():
-                    logits = self.view.evidence(points, rows)
-            else:
-                logits = self.view.evidence(points, rows)
+                around.enter_context(as_written())
+            logits = self.view.evidence(points, rows)
+        logits = logits.float()  # as are the images: some attacks mix the two
         classes_below("goal", self.walks.goal, logits.shape[1])
         if logits.requires_grad:
             logits.register_hook(self._count)  # type: ignore[no-untyped-call]  # of torch's own
@@ -120,6 +121,12 @@ class Victim(nn.Module):
             self.seen.append(leaf.detach())
         self._last = leaf
         self._distinct += 1
+
+
+def autocast_type(device: str) -> torch.dtype | None:
+    """Of the autocast that is in force on a kind of device; None where there is none."""
+    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if enabled else None
 
 
 def _leaf(images: Tensor) -> Tensor | None:

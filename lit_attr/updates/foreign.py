@@ -18,7 +18,7 @@ from lit_attr._guard import private_rng
 from lit_attr._view import Passes, View
 from lit_attr.targets import ClassTarget
 from lit_attr.updates._torchattacks import build_attack, checked_settings, defaults_of, known_attack
-from lit_attr.updates._victim import Scale, Victim
+from lit_attr.updates._victim import Scale, Victim, autocast_type
 from lit_attr.updates.region import Bounds, check_bounds, get_bounds
 from lit_attr.updates.rules import UpdateRule
 from lit_attr.updates.step import Step
@@ -350,4 +350,4 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 def _full_precision(device: str) -> AbstractContextManager[object]:
     """Without autocast, which the victim enters for the model alone."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+    return nullcontext() if autocast_type(device) is None else torch.autocast(device, enabled=False)
