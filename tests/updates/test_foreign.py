@@ -275,6 +275,20 @@ def test_under_autocast(name):
         assert name == "Square" or not torch.equal(found, full)  # the model did answer in bfloat16
 
 
+def test_attacks_compute_in_full_precision():
+    """Trap 15."""
+    seen = []
+
+    def loss(images, labels, target_labels):
+        seen.append((torch.is_autocast_enabled("cpu"), images.dtype))
+        return images.sum()
+
+    with torch.autocast("cpu", torch.bfloat16):
+        attacked(net(), "UPGD", loss=loss, steps=1)
+        assert torch.is_autocast_enabled("cpu")
+    assert seen == [(False, torch.float32)]
+
+
 def test_a_model_in_half_precision():
     """Trap 15: the bound is not rounded."""
     x = X.bfloat16()
@@ -399,21 +413,34 @@ def test_as_many_classes_as_the_loss_compares(name, more, fewest):
             attacked(net(fewest - 1), name, **more)
 
 
-@pytest.mark.parametrize("name", ["APGDT", "FAB", "AutoAttack"])
-def test_classes_are_counted(name, monkeypatch):
-    """Trap 24."""
-    told = []
-    real = foreign.build_attack
+@pytest.fixture
+def built(monkeypatch):
+    """The attacks that were built, those inside of others too."""
+    found, real = [], foreign.build_attack
 
-    def watching(name, settings, victim, classes, seed):
-        attack = real(name, settings, victim, classes, seed)
-        nested = list(attack._attacks.values()) or [attack]
-        told.extend(each.n_target_classes for each in nested if hasattr(each, "n_target_classes"))
+    def watching(*args):
+        attack = real(*args)
+        found.extend([attack, *attack._attacks.values()])
         return attack
 
     monkeypatch.setattr(foreign, "build_attack", watching)
+    return found
+
+
+@pytest.mark.parametrize("name", ["APGDT", "FAB", "AutoAttack"])
+def test_classes_are_counted(name, built):
+    """Trap 24."""
     attacked(net(7), name)
-    assert set(told) == {6}
+    assert {each.n_target_classes for each in built if hasattr(each, "n_target_classes")} == {6}
+
+
+def test_attacks_that_seed_take_the_seed_of_the_call(built):
+    """Trap 22: AutoAttack would take the time."""
+    with looking_at(net(), X, Y) as view:
+        for name, more, expected in [("AutoAttack", {}, 5), ("APGD", {}, 5), ("APGD", {"seed": 3}, 3)]:
+            built.clear()
+            run_torchattacks(view, X, name, {"eps": 0.5, **more}, Y, seed=5)
+            assert {each.seed for each in built if hasattr(each, "seed")} == {expected}
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.99, 1.01])
