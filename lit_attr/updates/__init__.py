@@ -1,8 +1,10 @@
 """Update rules: from the points of guided walks to their next moves, for attacks and for path attributions."""
 
 from lit_attr.updates._generator import Generator, load_generator, save_generator
+from lit_attr.updates._torchattacks import as_torchattack
 from lit_attr.updates.advgan import AdvGAN
 from lit_attr.updates.fitted import fitted
+from lit_attr.updates.foreign import TorchAttacks, run_torchattacks
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
 from lit_attr.updates.region import Bounds, Norm, Region, check_bounds, get_bounds
 from lit_attr.updates.rules import UPDATES, L2Step, UpdateRule, get_update, plain_name
@@ -35,10 +37,12 @@ __all__ = [
     "Region",
     "Route",
     "Step",
+    "TorchAttacks",
     "Turn",
     "Update",
     "UpdateRule",
     "Walks",
+    "as_torchattack",
     "at_goal",
     "check_bounds",
     "fitted",
@@ -48,6 +52,7 @@ __all__ = [
     "left_class",
     "load_generator",
     "plain_name",
+    "run_torchattacks",
     "save_generator",
     "walk",
 ]

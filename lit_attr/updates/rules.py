@@ -88,6 +88,9 @@ class L2Step(UpdateRule):
 def get_update(update: str | Mapping[str, Any] | Update) -> Update:
     """The rule behind a name, or behind settings with the name under `class`; a function of a `Step` as it is.
 
+    A name that is none of `UPDATES`, and "torchattacks.NAME", is an attack of torchattacks (see `TorchAttacks`), in any
+    case; its settings stand beside the name, as does `bounds`.
+
     Raises:
         ValueError: for an unknown name or setting.
 
@@ -96,13 +99,25 @@ def get_update(update: str | Mapping[str, Any] | Update) -> Update:
         (L2Step(alpha=0.1), L2Step(alpha=0.5))
     """
     if isinstance(update, str):
-        return UPDATES.build(plain_name(update))
+        return _built(update, {})
     if isinstance(update, Mapping):
         settings = dict(update)
-        return UPDATES.build(plain_name(str(settings.pop("class", ""))), settings)
+        return _built(str(settings.pop("class", "")), settings)
     if not callable(update):
         raise ArgumentError("update", update, "the name of an update rule, settings, or a function of a Step")
     return update
+
+
+def _built(name: str, settings: dict[str, Any]) -> UpdateRule:
+    plain = plain_name(name)
+    if plain not in UPDATES.names():
+        from lit_attr.updates._torchattacks import attack_name  # they bring the library, and need `UpdateRule`
+        from lit_attr.updates.foreign import TorchAttacks
+
+        if plain.startswith("torchattacks.") or attack_name(plain):
+            bounds = settings.pop("bounds", "auto")
+            return TorchAttacks(plain, settings, bounds)
+    return UPDATES.build(plain, settings)
 
 
 def plain_name(name: str) -> str:
