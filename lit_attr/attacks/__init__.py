@@ -2,6 +2,7 @@
 
 from lit_attr.attacks.advgan import AdvGAN
 from lit_attr.attacks.attack import ATTACKS, Attack, Attacked, Targeted, get_attack
+from lit_attr.attacks.foreign import AutoAttack, TorchAttack, as_torchattack
 from lit_attr.attacks.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, SINIFGSM, TIFGSM, IterativeAttack
 from lit_attr.attacks.ssa import SSA
 from lit_attr.attacks.walking import UpdateAttack, WalkingAttack
@@ -20,9 +21,12 @@ __all__ = [
     "AdvGAN",
     "Attack",
     "Attacked",
+    "AutoAttack",
     "IterativeAttack",
     "Targeted",
+    "TorchAttack",
     "UpdateAttack",
     "WalkingAttack",
+    "as_torchattack",
     "get_attack",
 ]

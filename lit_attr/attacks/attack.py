@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class Attack(ABC):
             halves it when memory runs out.
     """
 
+    TARGETABLE: ClassVar[bool] = True  # whether it can seek a class
+
     targeted: Targeted = False
     seed: int = 0
     max_batch: int | None = None
@@ -60,6 +62,8 @@ class Attack(ABC):
         not_negative_int("seed", self.seed)
         if not isinstance(self.targeted, bool) and self.targeted not in ("least_likely", "random"):
             raise ArgumentError("targeted", self.targeted, "true, false, 'least_likely' or 'random'")
+        if self.targeted and not self.TARGETABLE:
+            raise ArgumentError("targeted", self.targeted, f"false for {type(self).__name__}")
 
     def __call__(
         self,
@@ -169,7 +173,8 @@ ATTACKS: Registry[Attack] = Registry("attack", Attack)  # type: ignore[type-abst
 def get_attack(attack: str | Mapping[str, Any] | Attack, **settings: Any) -> Attack:
     """The attack behind a name and settings, or behind settings with the name under `class`; one as it is.
 
-    Names are read without regard to case, ABE's abbreviations are known.
+    Names are read without regard to case, ABE's abbreviations are known. One that is none of `ATTACKS`, and
+    "torchattacks.NAME", is an attack of torchattacks (see `TorchAttack`), with its settings.
 
     Raises:
         ValueError: for an unknown name or setting.
@@ -178,11 +183,18 @@ def get_attack(attack: str | Mapping[str, Any] | Attack, **settings: Any) -> Att
         >>> get_attack("PGD", steps=20).steps, get_attack({"class": "MIM", "eps": 0.1}).eps
         (20, 0.1)
     """
-    if isinstance(attack, str):
-        return ATTACKS.build(plain_name(attack), settings)
+    if isinstance(attack, Attack):
+        return replace(attack, **settings)
     if isinstance(attack, Mapping):
         settings = {**attack, **settings}
-        return ATTACKS.build(plain_name(str(settings.pop("class", ""))), settings)
-    if not isinstance(attack, Attack):
+        attack = str(settings.pop("class", ""))
+    if not isinstance(attack, str):
         raise ArgumentError("attack", attack, "the name of an attack, settings, or an Attack")
-    return replace(attack, **settings)
+    name = plain_name(attack)
+    if name not in ATTACKS.names():
+        from lit_attr.attacks.foreign import TorchAttack  # it needs `Attack`
+
+        if TorchAttack.knows(name):
+            own = {key: settings.pop(key) for key in TorchAttack.OWN & settings.keys()}
+            return TorchAttack(name, settings, **own)
+    return ATTACKS.build(name, settings)

@@ -20,6 +20,8 @@ __all__ = ["as_torchattack", "attack_name", "build_attack", "checked_settings", 
 Attacking: TypeAlias = Callable[..., Tensor]
 
 _PREFIX = "torchattacks."
+_TARGETS = 9  # of AutoAttack's parts, in its paper and in RobustBench
+
 # What is a length in the space of images, and so is given in units of the input.
 _LENGTHS = {"eps", "alpha", "max_epsilon", "noise_sd"}
 _MORE_LENGTHS = {"GN": {"std"}, "SPSA": {"delta", "lr"}, "JSMA": {"theta"}}
@@ -74,7 +76,7 @@ def build_attack(name: str, settings: Mapping[str, Any], victim: Victim, classes
     """
     every = defaults_of(name) | ({"seed": seed} if "seed" in defaults_of(name) else {})
     if "n_classes" in every:
-        every["n_classes"] = classes
+        every["n_classes"] = min(classes, _TARGETS + 1)  # it only says how many other classes are tried
     every |= settings
     if name == "MultiAttack":
         every["attacks"] = [

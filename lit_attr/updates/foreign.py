@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from lit_attr._checks import ArgumentError, unit_range
 from lit_attr._guard import private_rng
@@ -218,7 +217,7 @@ class _Job:
     def run(self, seed: int) -> _Found:
         """Its result, and the points on its way."""
         rule, images, goal = self.rule, self.scale.images(self.points), self.walks.goal
-        with _own_process(self.view), _seeded(seed, images.device):
+        with _seeded(seed, images.device):
             classes = self._count_classes()
             self._refuse(rule, classes)
             again = rule.name in _BACKWARD_AGAIN
@@ -321,18 +320,6 @@ def _say(name: str, *, exact: bool) -> None:
     """Tell once which way walks take."""
     what = "the attack's own points" if exact else "the straight segment to the attack's result"
     logging.getLogger("lit_attr").info("torchattacks.%s as an update rule: walks follow %s", name, what)
-
-
-@contextmanager
-def _own_process(view: View) -> Iterator[None]:
-    """Without collectives: processes need not ask equally often."""
-    model = view.model
-    try:
-        if isinstance(model, DistributedDataParallel):
-            view.model = model.module
-        yield
-    finally:
-        view.model = model
 
 
 @contextmanager
