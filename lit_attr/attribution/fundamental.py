@@ -108,5 +108,6 @@ class FundamentalAttribution(Method):
         rule = self.update if isinstance(self.update, UpdateRule) else None
         own_loss = (self.loss or (rule and rule.loss)) is not None and (rule is None or rule.guided)
         walks = walk_passes(1, self.steps, self.rule, own_loss=own_loss, substeps=self.substeps)
-        own = rule.passes if rule else Passes(0, 0)
-        return Passes(walks.forward + self.steps * own.forward, walks.backward + self.steps * own.backward)
+        own, once = (rule.passes, rule.once) if rule else (Passes(0, 0), Passes(0, 0))
+        forward, backward = (a + b + self.steps * c for a, b, c in zip(walks, once, own, strict=True))
+        return Passes(forward, backward)

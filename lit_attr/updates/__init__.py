@@ -1,8 +1,12 @@
 """Update rules: from the points of guided walks to their next moves, for attacks and for path attributions."""
 
+from lit_attr.updates.cw import CW
+from lit_attr.updates.gra import GRA
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
+from lit_attr.updates.mig import MIG
 from lit_attr.updates.region import Bounds, Norm, Region, check_bounds, get_bounds
 from lit_attr.updates.rules import UPDATES, L2Step, UpdateRule, get_update, plain_name
+from lit_attr.updates.sia import SIA
 from lit_attr.updates.sinifgsm import SINIFGSM
 from lit_attr.updates.spsa import SPSA, Pattern
 from lit_attr.updates.ssa import SSA
@@ -12,11 +16,15 @@ from lit_attr.updates.walks import Walks, at_goal, left_class
 
 __all__ = [
     "BIM",
+    "CW",
     "DIFGSM",
     "FGSM",
+    "GRA",
     "MIFGSM",
+    "MIG",
     "NIFGSM",
     "PGD",
+    "SIA",
     "SINIFGSM",
     "SPSA",
     "SSA",
