@@ -4,6 +4,7 @@ from lit_attr.updates.cw import CW
 from lit_attr.updates.gra import GRA
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
 from lit_attr.updates.mig import MIG
+from lit_attr.updates.naa import NAA
 from lit_attr.updates.region import Bounds, Norm, Region, check_bounds, get_bounds
 from lit_attr.updates.rules import UPDATES, L2Step, UpdateRule, get_update, plain_name
 from lit_attr.updates.sia import SIA
@@ -22,6 +23,7 @@ __all__ = [
     "GRA",
     "MIFGSM",
     "MIG",
+    "NAA",
     "NIFGSM",
     "PGD",
     "SIA",
