@@ -1,6 +1,7 @@
 """Every argument check and its wording, once. Each error names the argument, its value and what is accepted."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,12 @@ import torch
 from torch import Tensor
 
 from lit_attr.registry import did_you_mean
+
+_TYPES: dict[Any, tuple[str, Any]] = {
+    bool: ("true or false", bool),
+    int: ("an integer", int),
+    float: ("a number", int | float),
+}
 
 
 class ArgumentError(ValueError):
@@ -103,3 +110,18 @@ def classes_below(name: str, index: Tensor, num_classes: int) -> None:
     if index.numel() and not bool(((index >= 0) & (index < num_classes)).all()):
         bad = int(index[(index < 0) | (index >= num_classes)][0])
         raise ArgumentError(name, bad, f"a class index in 0..{num_classes - 1}")
+
+
+def setting_types(settings: Any) -> None:
+    """Refuse fields of a frozen dataclass of another type than declared; lists, as configs have them, become tuples.
+
+    Integers but the seed are left to closer checks.
+    """
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        if isinstance(value, list):  # a tuple can be hashed
+            object.__setattr__(settings, setting.name, tuple(value))
+        if setting.type in _TYPES and (setting.type is not int or setting.name == "seed"):
+            accepted, kinds = _TYPES[setting.type]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and setting.type is not bool):
+                raise ArgumentError(setting.name, value, accepted)

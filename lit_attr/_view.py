@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lit_attr._checks import ArgumentError, batch_of_floats, classes_below
 from lit_attr._chunks import in_chunks
@@ -122,7 +123,7 @@ def looking_at(
     """Open a view of `model` on one batch; leaves no trace in the model or the global random state.
 
     Args:
-        model: any module that takes `inputs`.
+        model: any module that takes `inputs`; of one wrapped for several processes, what is inside.
         inputs: the samples, floating, `[B, ...]`.
         target: the explained class: an index, a long tensor `[B]`, a `Target`, or None for the predicted class (one
             forward pass more).
@@ -132,6 +133,8 @@ def looking_at(
         ArgumentError: for inputs that are not finite floats, or a target that does not fit them.
     """
     batch_of_floats("inputs", inputs)
+    if isinstance(model, DistributedDataParallel):  # its forward waits for the other processes
+        model = model.module
     with no_trace(model):
         inputs = inputs.clone() if inputs.is_inference() else inputs.detach()
         view = View(model, inputs, _expanded(0 if target is None else target, inputs))

@@ -2,19 +2,21 @@
 
 Methods and metrics see only evidence and the explained class, so none of them has a branch per task. An evaluation
 holds many variants of each sample; `rows` says which sample a variant belongs to, and a target gathers by it whatever
-it keeps per sample (the class; later masks and boxes).
+it keeps per sample (the class, labels of pixels; later masks and boxes).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from copy import copy
+from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
 
-__all__ = ["ClassTarget", "Target", "logits_of"]
+__all__ = ["ClassTarget", "DistributionTarget", "PixelTarget", "Target", "logits_of"]
 
 
 def logits_of(output: Any) -> Tensor:
@@ -47,6 +49,10 @@ def _given(output: Any) -> Tensor:
 
 class Target(ABC):
     """Base of all targets. A subclass sets `index` and writes `evidence`."""
+
+    compares_classes: ClassVar[bool] = True
+    """Whether the columns of the evidence are classes, so that the largest is the predicted one. Where false, nothing
+    can stop or be counted as a success by what is predicted."""
 
     index: Tensor
     """The explained class of each sample, long, `[B]`."""
@@ -89,8 +95,7 @@ class ClassTarget(Target):
         except (TypeError, ValueError, RuntimeError) as error:
             raise ArgumentError("target", index, "a class index or a long tensor [B]") from error
         if tensor.dtype.is_floating_point or tensor.dtype == torch.bool or tensor.dim() > 1:
-            got = f"a {tensor.dtype} tensor of shape {tuple(tensor.shape)}"
-            raise ArgumentError("target", got, "a class index or a long tensor [B]")
+            raise ArgumentError("target", _told(tensor), "a class index or a long tensor [B]")
         self.index = tensor.long().clone()  # a copy: the given one may be an inference tensor
 
     def evidence(self, output: Any, rows: Tensor) -> Tensor:
@@ -106,3 +111,139 @@ class ClassTarget(Target):
     def to(self, device: torch.device) -> "ClassTarget":
         """The same classes on `device`."""
         return ClassTarget(self.index.to(device))
+
+
+class PixelTarget(Target):
+    """How well a segmenter fits its labels: the mean log probability of the label over the pixels that count.
+
+    The evidence is `(v, 0)`, v = mean over pixels of log softmax(z)_label, in (-inf, 0]: the objective "logit" of its
+    class 0 is minus the mean cross entropy of the sample, "logprob" grows with it. There is no predicted class.
+
+    Logits `[N, K, h, w]` of another size than the labels are resized to it bilinearly (`align_corners=False`).
+
+    Args:
+        labels: the class of each pixel, an integer tensor `[B, H, W]`.
+        ignore_index: the label of pixels that do not count.
+
+    Raises:
+        ArgumentError: for labels that are no classes of the model, and a sample in which no pixel counts.
+
+    Example:
+        >>> target = PixelTarget(torch.tensor([[[0, 1], [1, 255]]]))
+        >>> output = {"out": torch.tensor([[1.0, 0.0], [0.0, 0.0]]).expand(1, 2, 2, 2)}
+        >>> v = target.evidence(output, rows=torch.tensor([0]))[:, 0]
+        >>> torch.allclose(-v, F.cross_entropy(output["out"], target.labels, ignore_index=255))
+        True
+    """
+
+    compares_classes: ClassVar[bool] = False
+
+    def __init__(self, labels: Tensor, ignore_index: int = 255) -> None:
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise ArgumentError("ignore_index", ignore_index, "an integer")
+        whole = isinstance(labels, Tensor) and not (
+            labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool
+        )
+        if not whole or labels.dim() != 3:
+            raise ArgumentError("labels", _told(labels), "an integer tensor [B, H, W]")
+        self.ignore_index = ignore_index
+        self.labels = labels.to(torch.long, copy=True)  # a copy: the given one may be an inference tensor
+        counted = self.labels != ignore_index
+        self._counts = counted.sum((1, 2))
+        empty = (self._counts == 0).nonzero()
+        if len(empty):
+            accepted = f"classes, with a pixel in each sample that is not {ignore_index}"
+            raise ArgumentError("labels", f"none in sample {int(empty[0])}", accepted)
+        lowest, highest = (int(v) for v in torch.aminmax(self.labels[counted])) if len(labels) else (0, 0)
+        if lowest < 0:
+            raise ArgumentError("labels", lowest, f"classes from 0 on, or {ignore_index} where a pixel does not count")
+        self._highest = highest  # known once, so that no evaluation waits for the device
+        self.index = torch.zeros_like(self._counts)
+
+    def evidence(self, output: Any, rows: Tensor) -> Tensor:
+        """`(v, 0)` of each variant, `[N, 2]`."""
+        logits = logits_of(output)
+        if logits.dim() != 4 or logits.shape[0] != rows.shape[0]:
+            raise ArgumentError("model output", tuple(logits.shape), f"logits [{rows.shape[0]}, K, h, w]")
+        if self._highest >= logits.shape[1]:
+            accepted = f"classes in 0..{logits.shape[1] - 1}, or {self.ignore_index} where a pixel does not count"
+            raise ArgumentError("labels", self._highest, accepted)
+        labels = self.labels[rows]
+        if logits.shape[2:] != labels.shape[1:]:
+            logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
+        # In one call: all that it keeps for the backward pass is one tensor of the size of the logits.
+        losses = F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="none")
+        return _beside_zero(-losses.sum((1, 2)) / self._counts[rows])
+
+    def to(self, device: torch.device) -> "PixelTarget":
+        """The same labels on `device`."""
+        found = copy(self)
+        found.labels, found._counts, found.index = (t.to(device) for t in (self.labels, self._counts, self.index))
+        return found
+
+
+class DistributionTarget(Target):
+    """How near a classifier is to given probabilities p: minus the Kullback-Leibler divergence KL(p || softmax(z)).
+
+    The evidence is `(v, 0)`, v = sum_k p_k (log softmax(z)_k - log p_k), in (-inf, 0]; classes with p_k = 0 add
+    nothing. The objective "logit" of its class 0 is v, "logprob" grows with it. There is no predicted class. At
+    softmax(z) = p the gradient is zero: what climbs the divergence must begin beside that.
+
+    Paper: Zhang et al., "Theoretically Principled Trade-off between Robustness and Accuracy", 2019 (TRADES), section 4:
+        the divergence that its inner maximisation climbs, p being the prediction for the clean sample.
+
+    Args:
+        probabilities: p of each sample, floating, `[B, K]`, not negative, with sum one (within 0.01: it may come from a
+            model in low precision).
+
+    Raises:
+        ArgumentError: for what is no distribution, or one over another number of classes than the model has.
+
+    Example:
+        >>> target = DistributionTarget(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
+        >>> target.evidence(torch.zeros(2, 2), rows=torch.tensor([0, 1]))
+        tensor([[ 0.0000,  0.0000],
+                [-0.6931,  0.0000]])
+    """
+
+    compares_classes: ClassVar[bool] = False
+
+    def __init__(self, probabilities: Tensor) -> None:
+        accepted = "a floating tensor [B, K]"
+        if not isinstance(probabilities, Tensor) or not probabilities.is_floating_point() or probabilities.dim() != 2:
+            raise ArgumentError("probabilities", _told(probabilities), accepted)
+        given = probabilities.detach()
+        self.probabilities = given.to(torch.promote_types(given.dtype, torch.float32), copy=True)
+        sums = self.probabilities.sum(1)
+        bad = ~((self.probabilities >= 0).all(1) & ((sums - 1).abs() <= 0.01))  # true for NaN, too
+        if bool(bad.any()):
+            got = f"sample {int(bad.nonzero()[0])} with sum {float(sums[bad][0]):.4g}"
+            raise ArgumentError("probabilities", got, "not negative, with sum one")
+        self.index = torch.zeros(len(given), dtype=torch.long, device=given.device)
+
+    def evidence(self, output: Any, rows: Tensor) -> Tensor:
+        """`(v, 0)` of each variant, `[N, 2]`."""
+        logits = logits_of(output)
+        if logits.shape != (len(rows), self.probabilities.shape[1]):
+            accepted = f"logits [{len(rows)}, {self.probabilities.shape[1]}], as `probabilities` has it"
+            raise ArgumentError("model output", tuple(logits.shape), accepted)
+        given = self.probabilities[rows].to(logits.dtype)
+        # Not `F.kl_div`: that is NaN where a class is impossible to both.
+        terms = torch.where(given > 0, given * (logits.log_softmax(1) - given.log()), 0)
+        return _beside_zero(terms.sum(1))
+
+    def to(self, device: torch.device) -> "DistributionTarget":
+        """The same probabilities on `device`."""
+        found = copy(self)
+        found.probabilities, found.index = self.probabilities.to(device), self.index.to(device)
+        return found
+
+
+def _beside_zero(values: Tensor) -> Tensor:
+    """Values `[N]` as evidence `[N, 2]`."""
+    return torch.stack([values, torch.zeros_like(values)], dim=1)
+
+
+def _told(value: object) -> object:
+    """What was given, in an error message."""
+    return f"a {value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else value

@@ -8,8 +8,10 @@ import yaml
 
 from _reference.command import prepare
 from _reference.fake_data import accept_any_cifar, write_cifar, write_mnist, write_tree
+from _reference.foreign import trainer
 from lit_attr.attribution import available
 from lit_attr.cli import main
+from lit_attr.modules import Classifier
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -25,6 +27,14 @@ DATA = {
 }
 SMALL = ["--data.batch_size", "2", "--data.num_workers", "0", "--explanations.num_samples", "1"]
 SMALLER = ["--data.size", "32", "--explanations.methods", "[fast_ig, grad_cam]"]
+
+
+def write_classifier(path):
+    """The checkpoint of a classifier of grey digits."""
+    fitter = trainer(path.parent)
+    fitter.strategy.connect(Classifier("cifar_resnet8", num_classes=10, mean=[0.3], std=[0.3]))
+    fitter.save_checkpoint(path)
+    return path
 
 
 def leave_group():
@@ -44,6 +54,8 @@ def test_config_trains_and_explains(path, tmp_path, monkeypatch, request):
     request.addfinalizer(leave_group)
     accept_any_cifar(monkeypatch)
     options = ["--data.root", str(tmp_path / "data"), *SMALL]
+    if path.stem == "advgan":
+        options += ["--model.victim", str(write_classifier(tmp_path / "victim.ckpt"))]
     if path.stem in DATA:
         DATA[path.stem](tmp_path / "data")
     if path.stem in {"imagenet", "image_folder"}:

@@ -8,17 +8,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from lit_attr._checks import ArgumentError, batch_limit, one_of
+from lit_attr._checks import batch_limit, one_of, setting_types
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.objectives import Objective, get_objective
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
-_TYPES: dict[Any, tuple[str, Any]] = {
-    bool: ("true or false", bool),
-    int: ("an integer", int),
-    float: ("a number", int | float),
-}
 SHAPE: Sequence[int] = (3, 224, 224)  # of ImageNet, for which costs are told
 CLASSES = 1000
 
@@ -96,14 +91,7 @@ class Method(ABC):
         batch_limit("max_batch", self.max_batch)
         get_objective(self.objective)
         one_of("preset", self.preset, ["toolkit", *self.PRESETS])
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if isinstance(value, list):  # as configs have them; a tuple can be hashed
-                object.__setattr__(self, setting.name, tuple(value))
-            if setting.type in _TYPES and (setting.type is not int or setting.name == "seed"):  # others are checked
-                accepted, kinds = _TYPES[setting.type]
-                if not isinstance(value, kinds) or (isinstance(value, bool) and setting.type is not bool):
-                    raise ArgumentError(setting.name, value, accepted)
+        setting_types(self)
         if self.preset != "toolkit":
             self.resolved()  # refuses what does not go together
 

@@ -1,5 +1,7 @@
 """Update rules: from the points of guided walks to their next moves, for attacks and for path attributions."""
 
+from lit_attr.updates._generator import Generator, load_generator, save_generator
+from lit_attr.updates.advgan import AdvGAN
 from lit_attr.updates.cw import CW
 from lit_attr.updates.gra import GRA
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
@@ -32,7 +34,9 @@ __all__ = [
     "SSA",
     "TIFGSM",
     "UPDATES",
+    "AdvGAN",
     "Bounds",
+    "Generator",
     "IterativeRule",
     "L2Step",
     "Norm",
@@ -50,6 +54,8 @@ __all__ = [
     "get_update",
     "in_blocks",
     "left_class",
+    "load_generator",
     "plain_name",
+    "save_generator",
     "walk",
 ]

@@ -16,7 +16,7 @@ from lit_attr._checks import ArgumentError, fraction, not_negative, one_of, posi
 from lit_attr._view import Passes
 from lit_attr.objectives import Objective
 from lit_attr.updates._maps import diversify, smooth
-from lit_attr.updates.region import Norm
+from lit_attr.updates.region import Norm, Region
 from lit_attr.updates.rules import UPDATES, UpdateRule, unit
 from lit_attr.updates.step import Step
 
@@ -169,7 +169,9 @@ class PGD(IterativeRule):
 
     def __call__(self, step: Step) -> Tensor:
         """The moves."""
-        return super().__call__(step) if step.number else random_move(step.points, self.eps, self.norm, step.generator)
+        if step.number:
+            return super().__call__(step)
+        return Region(self.eps, norm=self.norm).draw(step.points, step.generator) - step.points
 
 
 @UPDATES.register("mifgsm")
@@ -221,17 +223,3 @@ class TIFGSM(IterativeRule):
 
     diversity: float = 0.5
     smoothing: int = 15
-
-
-def random_move(points: Tensor, eps: float, norm: Norm, generator: torch.Generator) -> Tensor:
-    """To a random point of the ball, the same move for every sample: uniform in it, for "l2" in its radius.
-
-    Like torchattacks', so that one seed gives one result for one sample.
-    """
-    shape = (1, *points.shape[1:])
-    if norm == "linf":
-        found = torch.empty(shape).uniform_(-eps, eps, generator=generator)
-    else:
-        found = torch.empty(shape).normal_(generator=generator)
-        found = eps * unit(found) * torch.rand(1, generator=generator)
-    return found.to(points).expand_as(points)

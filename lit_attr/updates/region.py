@@ -75,3 +75,16 @@ class Region(NamedTuple):
             else:
                 points = origin + torch.minimum(torch.maximum(away, -radius), radius)
         return points if self.bounds is None else points.clamp(*self.bounds)
+
+    def draw(self, origin: Tensor, generator: torch.Generator) -> Tensor:
+        """A random point of the region around each origin, `[N, ...]`: uniform in "linf", in "l2" along its radius.
+
+        The radius must be a number. The way there is the same for all samples, that of torchattacks for one sample.
+        """
+        shape, radius = (1, *origin.shape[1:]), float(self.radius or 0)  # type: ignore[arg-type]
+        if self.norm == "linf":
+            away = torch.empty(shape).uniform_(-radius, radius, generator=generator)
+        else:
+            away = torch.empty(shape).normal_(generator=generator)
+            away = away * (torch.rand(1, generator=generator) / away.norm() * radius)
+        return self.project(origin + away.to(origin), origin)

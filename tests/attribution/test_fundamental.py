@@ -40,8 +40,12 @@ def test_any_rule_is_complete_on_a_smooth_net(update):
     assert float(found.completeness_error.abs().max() / scale) < 5e-3
 
 
+# "advgan" needs a file: see its own tests.
+NAMES = [name for name in UPDATES.names() if name != "advgan"]
+
+
 @pytest.mark.parametrize(
-    "update", [*UPDATES.names(), {"class": "ssa", "copies": 3}, {"class": "spsa", "alpha_max": 0.5}], ids=str
+    "update", [*NAMES, {"class": "ssa", "copies": 3}, {"class": "spsa", "alpha_max": 0.5}], ids=str
 )
 @pytest.mark.parametrize("loss", [None, "margin"])
 def test_passes_are_those_of_the_walk_and_of_the_rule(update, loss):

@@ -1,0 +1,188 @@
+"""The contract of every attack: frozen settings, called with a model, samples and their classes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from lit_attr._checks import ArgumentError, batch_limit, not_negative_int, setting_types
+from lit_attr._view import Passes, View, looking_at
+from lit_attr.registry import Registry
+from lit_attr.targets import ClassTarget, Target
+from lit_attr.updates import Walks, at_goal, left_class, plain_name
+
+__all__ = ["ATTACKS", "Attack", "Attacked", "Targeted", "get_attack"]
+
+Targeted: TypeAlias = bool | Literal["least_likely", "random"]
+
+
+class Attacked(NamedTuple):
+    """What an attack did to a batch.
+
+    Attributes:
+        adversarial: like the inputs.
+        success: whether the model is fooled by it, bool `[B]`: another class is predicted than the given one, or the
+            one that was sought. Samples that were fooled before count. None for targets that compare no classes.
+        evidence: of the model at it, `[B, K]`.
+        passes: forward and backward passes that were run, per sample, the one that finds `evidence` included.
+    """
+
+    adversarial: Tensor
+    success: Tensor | None
+    evidence: Tensor
+    passes: Passes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(ABC):
+    """Base of all attacks.
+
+    A subclass is a frozen dataclass with its settings; it writes `perturb` and `cost`. It holds no model and no state.
+
+    Args:
+        targeted: False leaves the given class; True seeks it; "least_likely" seeks the class that is least likely at
+            the input, "random" a class other than the given one, of which as many steps behind it for all samples.
+        seed: of the private random numbers. A result does not depend on the batch that the sample sat in.
+        max_batch: the most variants in one forward pass; None chooses from the device and the size of a sample, and
+            halves it when memory runs out.
+    """
+
+    targeted: Targeted = False
+    seed: int = 0
+    max_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        setting_types(self)
+        batch_limit("max_batch", self.max_batch)
+        not_negative_int("seed", self.seed)
+        if not isinstance(self.targeted, bool) and self.targeted not in ("least_likely", "random"):
+            raise ArgumentError("targeted", self.targeted, "true, false, 'least_likely' or 'random'")
+
+    def __call__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor | Target | None = None,
+        *,
+        start: Tensor | None = None,
+    ) -> Tensor:
+        """The adversarial samples alone; see `run`. Costs `passes`, and one forward more where `target` is None."""
+        with looking_at(model, inputs, self._given(target), self.max_batch) as view:
+            return self._perturbed(view, self._walks(view), start)
+
+    def run(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor | Target | None = None,
+        *,
+        start: Tensor | None = None,
+    ) -> Attacked:
+        """The adversarial samples and what the model makes of them.
+
+        Args:
+            model: any module that gives logits (see `lit_attr.targets.logits_of`). It is evaluated in eval mode and
+                nothing in it is changed; it may be frozen, compiled, in training, or wrapped for several processes.
+            inputs: samples `[B, ...]`, floating; images `[B, C, H, W]` in [0, 1] with the normalisation in the model.
+            target: the true class, or with `targeted=True` the one to reach: an index, a long tensor `[B]`, a
+                `Target`; None is the predicted class.
+            start: where to begin instead of at the inputs, of their shape; only for attacks that go in steps.
+
+        Raises:
+            ValueError: for non-finite inputs or such outside their range, a class out of range, or a model that the
+                attack cannot work on.
+        """
+        with looking_at(model, inputs, self._given(target), self.max_batch) as view:
+            walks = self._walks(view)
+            adversarial = self._perturbed(view, walks, start)
+            evidence = view.evidence_at(adversarial, view.rows, self.max_batch)
+            success = fooled(evidence, walks) if view.target.compares_classes else None
+            return Attacked(adversarial, success, evidence, view.passes)
+
+    @property
+    def passes(self) -> Passes:
+        """Passes per sample of a call with a given target; the most where an attack may end early."""
+        found = self.cost()
+        return Passes(found.forward + isinstance(self.targeted, str), found.backward)
+
+    @abstractmethod
+    def perturb(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:
+        """The adversarial samples, float32 or wider, `[B, ...]`; called once per call, inside the guard.
+
+        Args:
+            view: the model and the batch.
+            walks: of each sample one: the class that it leaves, or seeks.
+            start: where to begin, or None for the inputs.
+        """
+
+    @abstractmethod
+    def cost(self) -> Passes:
+        """What `perturb` runs."""
+
+    def _given(self, target: int | Tensor | Target | None) -> int | Tensor | Target | None:
+        if self.targeted is True and target is None:
+            raise ArgumentError("target", target, "the class to reach, with targeted=True")
+        return target
+
+    def _walks(self, view: View) -> Walks:
+        given = view.target.index
+        if self.targeted is False:
+            return Walks.of(given[:, None], -1.0)
+        if self.targeted is True:
+            return Walks.of(given[:, None], 1.0)
+        if not isinstance(view.target, ClassTarget):
+            raise ArgumentError("targeted", self.targeted, f"true or false for a {type(view.target).__name__}")
+        if self.targeted == "least_likely":
+            return Walks.of(view.evidence_at(view.inputs, view.rows, self.max_batch).argmin(1, keepdim=True), 1.0)
+        classes = view.evidence_at(view.inputs, view.rows, self.max_batch).shape[1]
+        behind = torch.randint(1, max(2, classes), (1,), generator=torch.Generator().manual_seed(self.seed))
+        return Walks.of((given[:, None] + int(behind)) % classes, 1.0)
+
+    def _perturbed(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:
+        if start is not None and start.shape != view.inputs.shape:
+            raise ArgumentError(
+                "start", f"shape {tuple(start.shape)}", f"of the inputs' shape {tuple(view.inputs.shape)}"
+            )
+        found = self.perturb(view, walks, start).detach()
+        return found if found.dtype == view.inputs.dtype else _towards(found, view.inputs)
+
+
+def fooled(evidence: Tensor, walks: Walks) -> Tensor:
+    """Which walks have what they wanted, bool `[n]`; they all leave their class, or all seek it."""
+    leaving = bool((walks.toward < 0).all())
+    return left_class(evidence, walks) if leaving else at_goal(evidence, walks)
+
+
+def _towards(points: Tensor, inputs: Tensor) -> Tensor:
+    """Points in the inputs' lower precision, no further from the inputs in any feature."""
+    found = points.to(inputs.dtype)
+    further = (found.float() - inputs.float()).abs() > (points - inputs.float()).abs()
+    return torch.where(further, torch.nextafter(found, inputs), found)
+
+
+ATTACKS: Registry[Attack] = Registry("attack", Attack)  # type: ignore[type-abstract]
+
+
+def get_attack(attack: str | Mapping[str, Any] | Attack, **settings: Any) -> Attack:
+    """The attack behind a name and settings, or behind settings with the name under `class`; one as it is.
+
+    Names are read without regard to case, ABE's abbreviations are known.
+
+    Raises:
+        ValueError: for an unknown name or setting.
+
+    Example:
+        >>> get_attack("PGD", steps=20).steps, get_attack({"class": "MIM", "eps": 0.1}).eps
+        (20, 0.1)
+    """
+    if isinstance(attack, str):
+        return ATTACKS.build(plain_name(attack), settings)
+    if isinstance(attack, Mapping):
+        settings = {**attack, **settings}
+        return ATTACKS.build(plain_name(str(settings.pop("class", ""))), settings)
+    if not isinstance(attack, Attack):
+        raise ArgumentError("attack", attack, "the name of an attack, settings, or an Attack")
+    return replace(attack, **settings)
