@@ -41,9 +41,9 @@ class ExplanationCallback(L.Callback):
 
     Works with any LightningModule whose `forward` gives logits and whose validation batches are `(inputs, labels)`.
     Each chosen sample is explained once, by one rank; scores are those of all of them. Logs `explain/<method>/<metric>`
-    for checkpoints and schedules to monitor; panels, a table of the samples and the mean curves go to every logger that
-    can show them, and into `explain/` of the run's folder. Training with the callback gives the same weights, to the
-    bit, as training without it.
+    for checkpoints and schedules to monitor; panels, a table of the samples, the mean curves and the scores of several
+    methods as a picture go to every logger that can show them, and into `explain/` of the run's folder. Training with
+    the callback gives the same weights, to the bit, as training without it.
 
     Args:
         methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
@@ -213,7 +213,8 @@ class ExplanationCallback(L.Callback):
             for label, metric in metrics.items()
         }
         along = {label: metric.ALONG for metrics in self.metrics.values() for label, metric in metrics.items()}
-        return Report(sorted(gather(records), key=lambda record: record.order), summaries, along)
+        better = {label: metric.higher_is_better for named in self.metrics.values() for label, metric in named.items()}
+        return Report(sorted(gather(records), key=lambda record: record.order), summaries, along, better)
 
 
 def _row(maps: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from lit_attr.updates._generator import Generator, load_generator, save_generator
 from lit_attr.updates.advgan import AdvGAN
 from lit_attr.updates.cw import CW
+from lit_attr.updates.fitted import fitted
 from lit_attr.updates.gra import GRA
 from lit_attr.updates.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, TIFGSM, IterativeRule
 from lit_attr.updates.mig import MIG
@@ -50,6 +51,7 @@ __all__ = [
     "Walks",
     "at_goal",
     "check_bounds",
+    "fitted",
     "get_bounds",
     "get_update",
     "in_blocks",

@@ -79,6 +79,11 @@ class IterativeRule(UpdateRule):
         """A forward and a backward pass a copy, where these are not the walk's own points."""
         return Passes(0, 0) if self.guided else Passes(self.count, self.count)
 
+    @property
+    def length(self) -> Norm:
+        """That of the step."""
+        return self.norm
+
     def copy(self, points: Tensor, step: Step, number: int) -> Tensor:  # noqa: ARG002 - a slot
         """Copy `number` of the points, `[N, ...]`; gradients go back through it."""
         return points

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from lit_attr._checks import ArgumentError, not_negative
 from lit_attr._view import Passes
 from lit_attr.objectives import Objective
 from lit_attr.registry import Registry
+from lit_attr.updates.region import Norm
 from lit_attr.updates.step import Step, Update
 
 __all__ = ["UPDATES", "L2Step", "UpdateRule", "get_update", "plain_name", "unit"]
@@ -47,6 +48,21 @@ class UpdateRule(ABC):
         """The value above which the rule's loss is not climbed any further; None climbs on."""
         return None
 
+    @property
+    def length(self) -> Norm | None:
+        """The norm in which a step is `alpha` long (and `eps` a radius, where there is one); None where it is not."""
+        return None
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of its settings."""
+        return frozenset(getattr(self, "__dataclass_fields__", ()))
+
+    def having(self, settings: Mapping[str, Any]) -> "UpdateRule":
+        """The rule with other values of some of its settings."""
+        rule: Any = self
+        return replace(rule, **settings) if settings else rule  # type: ignore[no-any-return]
+
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:
         """The moves `[N, ...]`."""
@@ -68,6 +84,11 @@ class L2Step(UpdateRule):
 
     def __post_init__(self) -> None:
         not_negative("alpha", self.alpha)
+
+    @property
+    def length(self) -> Norm:
+        """Euclidean."""
+        return "l2"
 
     def __call__(self, step: Step) -> Tensor:
         """The moves."""

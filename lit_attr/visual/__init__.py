@@ -5,9 +5,11 @@ from lit_attr.visual.maps import heat, overlay, to_rgb
 from lit_attr.visual.media import log_curves, log_images, log_table
 from lit_attr.visual.panel import Panel, draw
 from lit_attr.visual.picture import picture
+from lit_attr.visual.scores import Score, scores_picture
 
 __all__ = [
     "Panel",
+    "Score",
     "draw",
     "heat",
     "log_curves",
@@ -16,5 +18,6 @@ __all__ = [
     "overlay",
     "picture",
     "save_png",
+    "scores_picture",
     "to_rgb",
 ]

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 
 from _reference.nets import Counter, cnn
+from _reference.rules import RULES
 from _reference.walks import points, turns
 from lit_attr.updates import UPDATES, Region
 
 X = torch.rand(3, 3, 9, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([2, 0, 1])
 
-NAMES = [name for name in UPDATES.names() if name != "advgan"]  # that needs a file: see its own tests
-rules = pytest.mark.parametrize("rule", [UPDATES.build(name) for name in NAMES], ids=NAMES)
+rules = pytest.mark.parametrize("rule", [UPDATES.build(name) for name in RULES], ids=RULES)
 
 
 @rules
