@@ -134,7 +134,8 @@ class AttEXplore(Method):
         update = self._update()
         found = walk_passes(1, self.steps, self.rule, own_loss=False, substeps=self.substeps, update=update)
         if self.accumulate == "surrogate" and isinstance(update, IterativeRule):
-            return Passes(found.forward, self.steps * (update.passes.backward + update.guided))
+            backward = update.once.backward + self.steps * (update.passes.backward + update.guided)
+            return Passes(found.forward, backward)
         return found
 
     def _update(self) -> Update:

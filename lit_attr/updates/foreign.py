@@ -18,7 +18,7 @@ from lit_attr._view import Passes, View
 from lit_attr.targets import ClassTarget
 from lit_attr.updates._torchattacks import build_attack, checked_settings, defaults_of, known_attack
 from lit_attr.updates._victim import Scale, Victim, autocast_type
-from lit_attr.updates.region import Bounds, check_bounds, get_bounds
+from lit_attr.updates.region import Bounds, Norm, check_bounds, get_bounds
 from lit_attr.updates.rules import UpdateRule
 from lit_attr.updates.step import Step
 from lit_attr.updates.walks import Walks
@@ -115,6 +115,20 @@ class TorchAttacks(UpdateRule):
             return Passes(0, 0)
         count = self.stride * self.every.get("m", 1) * self.every.get("eot_iter", 1)
         return Passes(count, count)
+
+    @property
+    def length(self) -> Norm | None:
+        """Of attacks whose points can be told."""
+        return (None, "l2" if self.name == "PGDL2" else "linf")[self.recorded]
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of the attack's settings, but for a norm, which has other names there."""
+        return frozenset(self.every) - {"norm"}
+
+    def having(self, settings: Mapping[str, Any]) -> "TorchAttacks":
+        """The attack with other values of some of its settings."""
+        return TorchAttacks(self.name, {**dict(self.settings), **settings}, self.bounds)
 
     @property
     def every(self) -> dict[str, Any]:

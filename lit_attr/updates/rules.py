@@ -29,6 +29,11 @@ class UpdateRule(ABC):
         return Passes(0, 0)
 
     @property
+    def once(self) -> Passes:
+        """What it evaluates before the first step, per walk."""
+        return Passes(0, 0)
+
+    @property
     def guided(self) -> bool:
         """Whether the rule looks at `Step.ascent`."""
         return True
@@ -36,6 +41,11 @@ class UpdateRule(ABC):
     @property
     def loss(self) -> Objective | None:
         """What the rule must climb, as a function of evidence and goal; None for whatever the walk climbs."""
+        return None
+
+    @property
+    def ceiling(self) -> float | None:
+        """The value above which the rule's loss is not climbed any further; None climbs on."""
         return None
 
     @property

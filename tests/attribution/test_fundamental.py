@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from _reference.nets import Counter, cnn, linear, mlp
-from _reference.rules import RULES
+from _reference.rules import RULES, from_within
 from lit_attr.attribution import MFABA, FundamentalAttribution
 from lit_attr.updates import BIM, L2Step
 
@@ -47,8 +47,9 @@ def test_any_rule_is_complete_on_a_smooth_net(update):
 @pytest.mark.parametrize("loss", [None, "margin"])
 def test_passes_are_those_of_the_walk_and_of_the_rule(update, loss):
     net, method = Counter(cnn()), FundamentalAttribution(update=update, steps=3, loss=loss)
-    method(net, torch.rand(2, 3, 8, 8, dtype=torch.float64), 1)
-    assert (net.forwards / 2, net.backwards / 2) == method.passes()
+    found = method.explain(net, torch.rand(2, 3, 8, 8, dtype=torch.float64), 1)
+    assert found.passes == method.passes()
+    assert (net.forwards / 2, net.backwards / 2 + from_within(update, 3)) == found.passes
 
 
 def test_with_the_sign_rule_it_is_mfaba():

@@ -113,3 +113,13 @@ def test_what_does_not_fit_is_refused(update, message):
 
 def test_presets_of_the_method_reach_the_rule():
     assert MFABA(update="bim", preset="reference").resolved()._update() == BIM(0.1, norm="l2")
+
+
+def test_attacks_of_torchattacks_take_the_methods_step():
+    found = fitted({"class": "torchattacks.VNIFGSM", "N": 2}, alpha=0.1, eps=0.5)
+    assert dict(found.settings) == {"N": 2, "alpha": 0.1, "eps": 0.5}
+    assert dict(fitted("torchattacks.VNIFGSM", alpha=0.1).settings) == {"alpha": 0.1}
+    assert dict(fitted("torchattacks.PGDL2", alpha=0.1).settings) == {}
+    assert dict(fitted("torchattacks.PGDL2", alpha=0.1, norm="l2").settings) == {"alpha": 0.1}
+    assert dict(fitted("torchattacks.DeepFool", alpha=0.1).settings) == {}
+    assert dict(fitted("torchattacks.APGD", alpha=0.1).settings) == {}

@@ -131,9 +131,11 @@ def walk_passes(
         update: of the route; of a plain function it is not known what it evaluates, which then comes on top. None for
             one that looks at nothing but the gradient of the loss.
     """
-    own, guided = Passes(0, 0), True
+    own, once, guided = Passes(0, 0), Passes(0, 0), True
     if isinstance(update, UpdateRule):
-        own, guided, own_loss = update.passes, update.guided, own_loss or update.loss is not None
+        own, once, guided = update.passes, update.once, update.guided
+        own_loss = own_loss or update.loss is not None
     gradients, within = steps + (rule == "trapezoid") + steps * (own_loss and guided), steps * (substeps - 1)
-    forward, backward = steps + 1 + within + steps * own.forward, gradients + within + steps * own.backward
+    forward = steps + 1 + within + steps * own.forward + once.forward
+    backward = gradients + within + steps * own.backward + once.backward
     return Passes(paths * forward, paths * backward)
