@@ -1,7 +1,7 @@
 """The robustness module: attacks `(model, x, y) -> x_adv`, frozen settings like attribution methods."""
 
 from lit_attr.attacks.advgan import AdvGAN
-from lit_attr.attacks.attack import ATTACKS, Attack, Attacked, Targeted, get_attack
+from lit_attr.attacks.attack import ATTACKS, Attack, Attacked, Targeted, get_attack, get_attacks
 from lit_attr.attacks.cw import CW
 from lit_attr.attacks.foreign import AutoAttack, TorchAttack, as_torchattack
 from lit_attr.attacks.iterative import BIM, DIFGSM, FGSM, MIFGSM, NIFGSM, PGD, SINIFGSM, TIFGSM, IterativeAttack
@@ -35,4 +35,5 @@ __all__ = [
     "WalkingAttack",
     "as_torchattack",
     "get_attack",
+    "get_attacks",
 ]

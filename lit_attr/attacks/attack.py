@@ -1,7 +1,7 @@
 """The contract of every attack: frozen settings, called with a model, samples and their classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -14,7 +14,7 @@ from lit_attr.registry import Registry
 from lit_attr.targets import ClassTarget, Target
 from lit_attr.updates import Walks, at_goal, left_class, plain_name
 
-__all__ = ["ATTACKS", "Attack", "Attacked", "Targeted", "get_attack"]
+__all__ = ["ATTACKS", "Attack", "Attacked", "Targeted", "get_attack", "get_attacks"]
 
 Targeted: TypeAlias = bool | Literal["least_likely", "random"]
 
@@ -198,3 +198,42 @@ def get_attack(attack: str | Mapping[str, Any] | Attack, **settings: Any) -> Att
             own = {key: settings.pop(key) for key in TorchAttack.OWN & settings.keys()}
             return TorchAttack(name, settings, **own)
     return ATTACKS.build(name, settings)
+
+
+def get_attacks(
+    attacks: Sequence[str | Mapping[str, Any] | Attack] | Mapping[str, Mapping[str, Any] | Attack | None],
+) -> dict[str, Attack]:
+    """Attacks by the name they are logged under.
+
+    Args:
+        attacks: a list of what `get_attack` takes, or a mapping from the name to log under to an attack or to settings.
+            In settings the key `class` names the attack where it differs from the key of the mapping.
+
+    Raises:
+        ValueError: for an unknown name or setting, or a name given twice.
+
+    Example:
+        >>> get_attacks({"pgd": {}, "pgd_100": {"class": "pgd", "steps": 100}})["pgd_100"].steps
+        100
+    """
+    pairs: list[tuple[str, str | Mapping[str, Any] | Attack]]
+    if isinstance(attacks, Mapping):
+        pairs = [
+            (key, it if isinstance(it, Attack) else {"class": key} | dict(it or {})) for key, it in attacks.items()
+        ]
+    else:
+        pairs = [(_label(it), it) for it in attacks]
+    found: dict[str, Attack] = {}
+    for label, it in pairs:
+        if label in found:
+            msg = f"attack '{label}' is given twice; use a mapping with two names"
+            raise ValueError(msg)
+        found[label] = get_attack(it)
+    return found
+
+
+def _label(attack: str | Mapping[str, Any] | Attack) -> str:
+    """The name to log under where none is given."""
+    if isinstance(attack, Attack):
+        return str(getattr(attack, "name", "") or ATTACKS.name_of(attack)).casefold()
+    return plain_name(str(attack if isinstance(attack, str) else attack.get("class"))).rpartition(".")[2].casefold()

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from _reference.nets import cnn
-from lit_attr.attacks import BIM, FGSM, MIFGSM, PGD, get_attack
+from lit_attr.attacks import BIM, FGSM, MIFGSM, PGD, get_attack, get_attacks
 from lit_attr.targets import ClassTarget
 
 X = torch.rand(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -150,6 +150,17 @@ def test_by_name():
     assert get_attack("PGD", eps=0.1) == PGD(eps=0.1)
     assert get_attack({"class": "MIM", "steps": 3}, eps=0.1) == MIFGSM(eps=0.1, steps=3)
     assert get_attack(PGD(), eps=0.1) == PGD(eps=0.1)
+
+
+def test_several_by_name():
+    found = get_attacks(["PGD", {"class": "mim", "steps": 3}, FGSM(), "torchattacks.VMIFGSM"])
+    assert list(found) == ["pgd", "mifgsm", "fgsm", "vmifgsm"]
+    assert found["mifgsm"] == MIFGSM(steps=3)
+    assert get_attacks([found["vmifgsm"]]) == {"vmifgsm": found["vmifgsm"]}
+    found = get_attacks({"pgd": None, "long": {"class": "pgd", "steps": 100}, "own": BIM()})
+    assert found == {"pgd": PGD(), "long": PGD(steps=100), "own": BIM()}
+    with pytest.raises(ValueError, match="attack 'pgd' is given twice; use a mapping with two names"):
+        get_attacks(["pgd", PGD(steps=3)])
 
 
 @pytest.mark.parametrize(
