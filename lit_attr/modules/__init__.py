@@ -1,5 +1,27 @@
 """LightningModules: whatever is trained, explained and attacked."""
 
+from lit_attr.modules.adversarial import (
+    MART,
+    TRADES,
+    TRAININGS,
+    AdversarialTraining,
+    FastTraining,
+    FreeTraining,
+    PGDTraining,
+    TrainingBatch,
+    get_training,
+)
 from lit_attr.modules.classifier import Classifier
 
-__all__ = ["Classifier"]
+__all__ = [
+    "MART",
+    "TRADES",
+    "TRAININGS",
+    "AdversarialTraining",
+    "Classifier",
+    "FastTraining",
+    "FreeTraining",
+    "PGDTraining",
+    "TrainingBatch",
+    "get_training",
+]
