@@ -56,7 +56,8 @@ class TrainingBatch:
 
     def draw(self) -> int:
         """A seed from torch's global generator, so that a seeded run can be repeated; another one in each process."""
-        return int(torch.randint(2**31, ())) + (self.rank << 32)
+        drawn = int(torch.randint(2**32, ()))
+        return (drawn + self.rank * 2654435769) % 2**32  # a generator of the CPU looks at 32 bits alone
 
     def generator(self) -> torch.Generator:
         """New random numbers on the images' device."""
