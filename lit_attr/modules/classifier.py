@@ -135,9 +135,7 @@ class Classifier(L.LightningModule):
         batches = self.trainer.accumulate_grad_batches
         if self.adversarial is not None and self.adversarial.updates > 1 and batches > 1:
             name = type(self.adversarial).__name__
-            raise ArgumentError(
-                "accumulate_grad_batches", batches, f"1 for {name}, which updates weights in each replay"
-            )
+            raise ArgumentError("accumulate_grad_batches", batches, f"1 for {name}, which replays each batch")
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Cross entropy of one batch, mixed where asked for, or the loss of adversarial training."""
