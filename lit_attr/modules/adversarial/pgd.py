@@ -96,4 +96,5 @@ def random_point(batch: TrainingBatch, attack: WalkingAttack) -> Tensor:
     away = away.normal_(generator=generator)
     shape = (-1, *[1] * (away.dim() - 1))
     length = torch.rand(len(away), generator=generator, device=away.device).to(away) * attack.eps
-    return batch.images + away * (length / away.flatten(1).norm(dim=1)).view(shape)
+    scale: Tensor = length / away.flatten(1).norm(dim=1)
+    return batch.images + away * scale.view(shape)

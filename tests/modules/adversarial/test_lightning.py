@@ -226,6 +226,7 @@ def train_two(folder, name, rank):
         enable_model_summary=False,
         default_root_dir=folder,
         callbacks=[Reseed()],
+        use_distributed_sampler=False,
     )
     fitter.fit(module, DataLoader(TensorDataset(IMAGES[rank::2], LABELS[rank::2]), batch_size=2))
     torch.save(module.state_dict(), Path(folder, f"{rank}.pt"))
