@@ -137,7 +137,7 @@ class GradientMasking:
 
     def judge(self, measured: Mapping[str, Tensor]) -> list[Check]:
         """The checks over all samples that were measured."""
-        share = {name: float(values.float().mean()) for name, values in measured.items()}
+        share = {name: float(values.double().mean()) for name, values in measured.items()}
         attack = share.pop("attack")
         pairs = {
             name: {
@@ -149,7 +149,7 @@ class GradientMasking:
             for name, value in share.items()
         }
         return [
-            Check(name, found <= limit + self.tolerance, found, limit, _MEANING[name])
+            Check(name, found <= limit + self.tolerance + 1e-9, found, limit, _MEANING[name])
             for name, (found, limit) in pairs.items()
         ]
 

@@ -115,7 +115,7 @@ def robust_accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, attack: At
     if attack is not None and bool(clean.any()):
         attacked = attack.run(model, inputs[clean], labels[clean])
         adversarial[clean], robust[clean] = attacked.adversarial, _right(attacked.evidence, labels[clean])
-        share = float(clean.float().mean())
+        share = float(clean.double().mean())
         passes = Passes(1 + share * attacked.passes.forward, share * attacked.passes.backward)
     change = (adversarial.double() - inputs.double()).flatten(1)
     outcome = Outcome(clean, robust, change.abs().amax(1), change.norm(dim=1), adversarial, passes)
