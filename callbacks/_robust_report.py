@@ -92,7 +92,7 @@ class RobustReport:
 
     def curves(self) -> dict[str, list[AccuracyCurve]]:
         """Per axis ("eps", "sigma"), the curves of accuracy over it, from no change on."""
-        clean, found = self.summary(), {}
+        clean, found = self.summary(), dict[str, list[AccuracyCurve]]()
         for name in dict.fromkeys(trial.name for trial in self.trials if trial.in_curve):
             trials = [trial for trial in self.trials if trial.name == name and trial.in_curve]
             points = [(0.0, clean), *((float(trial.value or 0), self.summary(trial)) for trial in trials)]

@@ -36,6 +36,7 @@ from lit_attr.visual import AttackedSample, draw_attacked
 __all__ = ["RobustnessCallback"]
 
 _BATCH = 32  # samples held at once; the attacks cut their own passes to what memory allows
+_STAGES = {"fit": "last validation", "validate": "validation", "test": "test"}
 _TOP = 0.1  # of the positions, in the similarity of explanations
 
 
@@ -177,7 +178,7 @@ class RobustnessCallback(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Print the last table, on rank zero."""
         if self._report is not None and trainer.is_global_zero:
-            print_robust_report(self._report, f"Robustness ({'last validation' if stage == 'fit' else stage})")
+            print_robust_report(self._report, f"Robustness ({_STAGES[stage]})")
         self._report = None
 
     def _round(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> dict[str, float]:
