@@ -197,8 +197,10 @@ class Ranks(L.Callback):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of forked processes
-def test_two_processes_find_what_one_finds(tmp_path):
-    module, callback = Foreign(), robustness()
+def test_two_processes_find_what_one_finds(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", "")  # so that it is taken back when Lightning sets it
+    monkeypatch.delenv("MASTER_PORT")
+    module, callback = trained(), robustness()
     (one,) = trainer(tmp_path, robustness()).validate(module, loaders()[1], verbose=False)
     quiet = {
         "logger": False,
