@@ -30,6 +30,7 @@ def test_ranks_share_the_chosen_samples(tmp_path, ranks):
     chosen, seen = choose(9, 5, seed=0), {}
     for rank in range(ranks):
         one = SimpleNamespace(
+            testing=False,
             val_dataloaders=loader,
             global_rank=rank,
             world_size=ranks,
@@ -67,6 +68,7 @@ def collected(tmp_path, batch):
     loader = DataLoader(Stripes(4), collate_fn=lambda items: batch)
     runner = trainer(tmp_path)
     one = SimpleNamespace(
+        testing=False,
         val_dataloaders=loader,
         global_rank=0,
         world_size=1,
