@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,13 +15,12 @@ from lit_attr._guard import private_rng
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import (
     Samples,
-    choose,
+    choose_samples,
     class_name,
+    due,
     gather,
     own_samples,
     require_whole_model,
-    sample_numbers,
-    validation_loader,
 )
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._report import Record, Report, score_name, write_report
@@ -138,7 +136,7 @@ class ExplanationCallback(L.Callback):
             if trainer.sanity_checking:
                 self._explain(trainer, pl_module, num_samples=1)
                 return
-            if self._due(trainer) or not self._last:
+            if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
                 records = self._explain(trainer, pl_module, self.num_samples)
                 report = self._summary(records)
                 self._last = {f"{self.name}/{label}": value for label, value in report.scores.items()}
@@ -147,16 +145,9 @@ class ExplanationCallback(L.Callback):
         # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
         pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
 
-    def _due(self, trainer: L.Trainer) -> bool:
-        epoch, end = trainer.current_epoch, trainer.max_epochs or -1
-        waiting = self._epoch < epoch < self._epoch + self.every_n_epochs
-        last = 0 < end <= epoch + (trainer.check_val_every_n_epoch or 1)
-        return trainer.state.fn != TrainerFn.FITTING or last or not waiting
-
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
-        numbers = sample_numbers(validation_loader(trainer), trainer.world_size, trainer.num_val_batches[0])
-        chosen = [numbers[place] for place in choose(len(numbers), num_samples, self.seed)]
+        chosen = choose_samples(trainer, num_samples, self.seed)
         for metrics in self.metrics.values():
             for metric in metrics.values():
                 metric.reset()

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from lit_attr._checks import ArgumentError, batch_limit, not_negative_int, setti
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.registry import Registry
 from lit_attr.targets import ClassTarget, Target
-from lit_attr.updates import Walks, at_goal, left_class, plain_name
+from lit_attr.updates import Norm, Walks, at_goal, left_class, plain_name
 
 __all__ = ["ATTACKS", "Attack", "Attacked", "Targeted", "get_attack", "get_attacks"]
 
@@ -111,6 +111,27 @@ class Attack(ABC):
         """Passes per sample of a call with a given target; the most where an attack may end early."""
         found = self.cost()
         return Passes(found.forward + isinstance(self.targeted, str), found.backward)
+
+    @property
+    def ball(self) -> tuple[float, Norm] | None:
+        """The radius that it keeps to, and the norm; None where it has none."""
+        eps = getattr(self, "eps", None)
+        return None if eps is None else (float(eps), getattr(self, "norm", "linf"))
+
+    def at_radius(self, eps: float) -> Self:
+        """With another radius, and steps as large beside it as they were; without a radius as it is.
+
+        Example:
+            >>> changed = get_attack("pgd", eps=8 / 255, alpha=2 / 255).at_radius(16 / 255)
+            >>> round(changed.eps * 255, 6), round(changed.alpha * 255, 6)
+            (16.0, 4.0)
+        """
+        if self.ball is None:
+            return self
+        old, alpha = self.ball[0], getattr(self, "alpha", None)
+        scaled = {} if alpha is None or not old else {"alpha": alpha * eps / old}
+        settings: dict[str, Any] = {"eps": eps, **scaled}
+        return replace(self, **settings)
 
     @abstractmethod
     def perturb(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -60,6 +60,21 @@ class TorchAttack(Attack):
     def rule(self) -> TorchAttacks:
         """The attack as an update rule."""
         return TorchAttacks(self.name, self.settings, self.bounds)
+
+    @property
+    def ball(self) -> tuple[float, Norm] | None:
+        """Of attacks with a setting `eps`."""
+        every = self.rule.every
+        flat = self.name != "PGDL2" and every.get("norm", "Linf") == "Linf"
+        return (float(every["eps"]), "linf" if flat else "l2") if every.get("eps") is not None else None
+
+    def at_radius(self, eps: float) -> Self:
+        """Its settings `eps` and `alpha`."""
+        if self.ball is None:
+            return self
+        every, old = self.rule.every, self.ball[0]
+        scaled = {"alpha": every["alpha"] * eps / old} if "alpha" in every and old else {}
+        return replace(self, settings={**dict(self.settings), "eps": eps, **scaled})
 
     def perturb(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:
         """The attack's result."""

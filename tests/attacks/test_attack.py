@@ -179,3 +179,13 @@ def test_what_is_no_attack_is_refused(attack, message):
 def test_start_must_fit():
     with pytest.raises(ValueError, match=r"`start` must be of the inputs' shape \(4, 3, 8, 8\), got shape \(2"):
         BIM()(cnn(), X, Y, start=X[:2])
+
+
+def test_other_radii():
+    assert FGSM().at_radius(0.5) == FGSM(eps=0.5)
+    assert PGD(eps=0.0, alpha=0.1).at_radius(0.2).alpha == 0.1
+    assert get_attack("cw").at_radius(0.5) == get_attack("cw")
+    assert get_attack("VMIFGSM", eps=0.1, alpha=0.02).at_radius(0.2) == get_attack("VMIFGSM", eps=0.2, alpha=0.04)
+    balls = [get_attack(name).ball for name in ("pgdl2", "apgd", "cw", "DeepFool", "autoattack")]
+    assert balls == [(1.0, "l2"), (8 / 255, "linf"), None, None, (8 / 255, "linf")]
+    assert get_attack("apgd", norm="L2").ball == (8 / 255, "l2")

@@ -40,7 +40,7 @@ class AttackTraining(AdversarialTraining):
             raise ArgumentError("attack.restarts", attack.restarts, "1 in training")
         if self.eps is not None:
             not_negative("eps", self.eps)
-            attack = at_radius(attack, self.eps)
+            attack = attack.at_radius(self.eps)
         object.__setattr__(self, "attack", attack)
 
     @property
@@ -54,7 +54,7 @@ class AttackTraining(AdversarialTraining):
     ) -> Tensor:
         """What the attack finds from a start of its kind, or from the given one; settings replace its own."""
         attack = self._walking
-        attack = at_radius(attack, batch.share * attack.eps)
+        attack = attack.at_radius(batch.share * attack.eps)
         if start is None and attack.random_start:
             start = random_point(batch, attack)
         found = replace(attack, random_start=False, seed=batch.draw(), **settings)
@@ -80,12 +80,6 @@ class PGDTraining(AttackTraining):
         logits = batch.logits(self.perturb(batch, batch.labels))
         loss = batch.cross_entropy(logits)
         return Losses(loss, loss, withstood(logits, batch))
-
-
-def at_radius(attack: WalkingAttack, eps: float) -> WalkingAttack:
-    """The attack with another eps, and an alpha in proportion."""
-    alpha = getattr(attack, "alpha", None)
-    return replace(attack, eps=eps, **({} if alpha is None or not attack.eps else {"alpha": alpha * eps / attack.eps}))
 
 
 def random_point(batch: TrainingBatch, attack: WalkingAttack) -> Tensor:

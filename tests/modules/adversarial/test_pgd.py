@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from _reference.training import batch
 from lit_attr.attacks import PGD, SSA
 from lit_attr.modules import PGDTraining, TrainingBatch
-from lit_attr.modules.adversarial.pgd import at_radius, random_point
+from lit_attr.modules.adversarial.pgd import random_point
 
 
 def projected(model, x, y, start, eps, alpha, steps):
@@ -47,7 +47,7 @@ def test_eps_keeps_the_ratio_of_the_step():
     attack = PGDTraining(attack={"class": "pgd", "eps": 0.1, "alpha": 0.02}, eps=0.3).attack
     assert (attack.eps, attack.alpha) == pytest.approx((0.3, 0.06))
     assert PGDTraining(attack={"class": "pgd", "eps": 0.1, "alpha": None}, eps=0.3).attack.alpha is None
-    assert at_radius(PGD(eps=0.0, alpha=0.1), 0.2).alpha == 0.1
+    assert PGD(eps=0.0, alpha=0.1).at_radius(0.2).alpha == 0.1
 
 
 def test_the_attack_is_the_given_one():
