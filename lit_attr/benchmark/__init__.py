@@ -1,0 +1,25 @@
+"""Comparing methods: statistics that claim no more than the scores show, and the choice of a method."""
+
+from lit_attr.benchmark.statistics import (
+    Bootstrap,
+    CriticalDifference,
+    Intervals,
+    PairedTests,
+    Ranking,
+    critical_difference,
+    paired_bootstrap,
+    ranking,
+    wilcoxon_holm,
+)
+
+__all__ = [
+    "Bootstrap",
+    "CriticalDifference",
+    "Intervals",
+    "PairedTests",
+    "Ranking",
+    "critical_difference",
+    "paired_bootstrap",
+    "ranking",
+    "wilcoxon_holm",
+]
