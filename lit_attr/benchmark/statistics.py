@@ -14,7 +14,7 @@ comparisons that need it, and the rest is counted. Nothing is random beyond the 
 import math
 from collections.abc import Iterator
 from itertools import combinations
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -150,18 +150,15 @@ def paired_bootstrap(scores: ArrayLike, level: float = 0.95, resamples: int = 50
     positive_int("resamples", resamples)
     not_negative_int("seed", seed)
     count = len(values)
-    pairs = list(combinations(range(count), 2))
-    one, other = (np.array([pair[side] for pair in pairs], dtype=int) for side in (0, 1))
+    one, other = np.triu_indices(count, 1)
     found = _bca(np.concatenate([values, values[one] - values[other]]), level, resamples, seed)
-    means = Intervals(*(part[:count] for part in found))
-    below = Intervals(*(part[count:] for part in found))
-    square = Intervals(*(np.zeros((count, count), part.dtype) for part in found))
-    for whole, part, mirrored in zip(
-        square, below, (-below.value, -below.high, -below.low, below.samples), strict=True
-    ):
-        whole[one, other], whole[other, one] = part, mirrored
-    np.fill_diagonal(square.samples, means.samples)
-    return Bootstrap(means, square)
+    value, low, high, samples = (part[count:] for part in found)
+    differences = Intervals(
+        _square(value, -value), _square(low, -high), _square(high, -low), _square(samples, samples).astype(np.int64)
+    )
+    means = Intervals(found.value[:count], found.low[:count], found.high[:count], found.samples[:count])
+    np.fill_diagonal(differences.samples, means.samples)
+    return Bootstrap(means, differences)
 
 
 def wilcoxon_holm(scores: ArrayLike) -> PairedTests:
@@ -295,6 +292,14 @@ def ranking(
 def least_pairs(level: float) -> int:
     """The fewest pairs that a two-sided sign test can reject with: 2 / 2^n <= 1 - level."""
     return math.ceil(1 - math.log2(1 - level) - 1e-9)
+
+
+def _square(above: NDArray[Any], below: NDArray[Any]) -> Floats:
+    """What is known of each pair as a matrix, zero on the diagonal; rows of the lower half are the later methods."""
+    count = (1 + math.isqrt(1 + 8 * len(above))) // 2
+    square, (one, other) = np.zeros((count, count)), np.triu_indices(count, 1)
+    square[one, other], square[other, one] = above, below
+    return square
 
 
 def _checked(scores: ArrayLike, least: int = 1) -> Floats:
