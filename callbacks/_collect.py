@@ -120,12 +120,19 @@ def sample_numbers(loader: DataLoader[Any], world_size: int = 1, batches: float 
 
 
 def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int) -> Iterator[Samples]:
-    """This rank's share of the chosen samples in batches of `size`, moved as Lightning moves a batch.
+    """This rank's share of the chosen samples in batches of `size`; see `samples_of`."""
+    mine = range(trainer.global_rank, len(chosen), trainer.world_size)
+    yield from samples_of(trainer, module, chosen, mine, size)
+
+
+def samples_of(
+    trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], mine: Sequence[int], size: int
+) -> Iterator[Samples]:
+    """The chosen samples at the places `mine` in batches of `size`, moved as Lightning moves a batch.
 
     Samples with NaN or infinity are left out, with a warning that names them.
     """
     loader = validation_loader(trainer)
-    mine = range(trainer.global_rank, len(chosen), trainer.world_size)
     for start in range(0, len(mine), size):
         order = list(mine[start : start + size])
         index = [chosen[place] for place in order]

@@ -13,6 +13,7 @@ from torch import Tensor
 from lit_attr._checks import ArgumentError, not_negative_int, one_of, positive_int
 from lit_attr._guard import private_rng
 from lit_attr.attribution import METHODS, Method
+from lit_attr.callbacks._auto import AUTO, without_auto
 from lit_attr.callbacks._collect import (
     Samples,
     choose_samples,
@@ -45,6 +46,9 @@ class ExplanationCallback(L.Callback):
 
     Args:
         methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
+            "auto", alone or among others, has `lit_attr.select` choose one at the first validation, once for the run;
+            it is logged as "auto", its reasons are printed and go into `choice.csv` of the folder. Settings of the
+            choice are `{"auto": {"budget": 200000, "samples": 32, "weights": {"cost": 0.5}, "methods": ["ig", "la"]}}`.
         metrics: likewise. Metrics of localisation take `mask` (`[B, H, W]`, non-zero on the object) or `box` (`[B, 4]`,
             corners x, y, x, y in pixels) from a batch that is a mapping, or a mask from the third place of a tuple.
         num_samples: number of explained samples, at most all that are validated.
@@ -69,7 +73,7 @@ class ExplanationCallback(L.Callback):
 
     def __init__(  # noqa: PLR0913, PLR0917 - settings of a config
         self,
-        methods: list[str] | dict[str, Any] = ["ig", "grad_cam"],  # noqa: B006 - never changed; None would hide it from --help
+        methods: Literal["auto"] | list[str] | dict[str, Any] = ["ig", "grad_cam"],  # noqa: B006 - never changed; None would hide it from --help
         metrics: list[str] | dict[str, Any] = ["insertion", "deletion", "gap"],  # noqa: B006
         num_samples: int = 64,
         every_n_epochs: int = 1,
@@ -86,7 +90,10 @@ class ExplanationCallback(L.Callback):
         one_of("target", target, ["predicted", "label"])
         if not name or Path(name).name != name:
             raise ArgumentError("name", name, "a name for a folder, without a slash")
-        self.methods: dict[str, Method] = METHODS.build_all(methods)
+        named, self._auto = without_auto(methods)
+        self.methods: dict[str, Method] = METHODS.build_all(named)
+        if self._auto is not None:
+            self.methods[AUTO] = self._auto.method()
         self.metrics: dict[str, dict[str, AttributionMetric]] = {
             method: METRICS.build_all(metrics) for method in self.methods
         }
@@ -121,12 +128,16 @@ class ExplanationCallback(L.Callback):
             raise ArgumentError("name", self.name, "a name of its own for each ExplanationCallback of a Trainer")
 
     def state_dict(self) -> dict[str, Any]:
-        """The last scores, so that a resumed run goes on logging them."""
-        return {"last": self._last, "epoch": self._epoch}
+        """The last scores, so that a resumed run goes on logging them, and the method that was chosen."""
+        return {"last": self._last, "epoch": self._epoch, "chosen": self._auto.chosen if self._auto else ""}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the last scores."""
+        """Restore the last scores, and the chosen method where it is still among the candidates."""
         self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
+        chosen = state_dict.get("chosen", "")
+        if self._auto is not None and chosen in self._auto.candidates():
+            self._auto.chosen = chosen
+            self.methods[AUTO] = self._auto.method()
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Explain, score, log and draw; in the sanity check, try everything on one sample and keep nothing."""
@@ -148,6 +159,11 @@ class ExplanationCallback(L.Callback):
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
         chosen = choose_samples(trainer, num_samples, self.seed)
+        trying = trainer.sanity_checking or getattr(trainer, "fast_dev_run", False)
+        if self._auto is not None and not (self._auto.chosen or trying):
+            sample = choose_samples(trainer, self._auto.samples, self.seed)
+            self._auto.choose(trainer, module, sample, by_label=self.target == "label", folder=self.name)
+            self.methods[AUTO] = self._auto.method()
         for metrics in self.metrics.values():
             for metric in metrics.values():
                 metric.reset()

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import lit_attr
+
 LIGHTNING = {"lightning.pytorch", "matplotlib", "torchvision"}
 ON_USE = {"wandb", "torchattacks", "captum", "skimage", "sklearn", "timm"}
 
@@ -27,6 +29,17 @@ print(*loaded() - before)
 @pytest.mark.parametrize("module", ["lit_attr", "lit_attr.attribution", "lit_attr.visual"])
 def test_light(module):
     assert heavy(f"import {module}") == set()
+
+
+def test_the_choice_comes_on_use():
+    """`lit_attr.select` is there without a word more, and brings what the metrics bring."""
+    assert heavy("import lit_attr; lit_attr.select", given="import torchmetrics") == set()
+    assert heavy("import lit_attr; lit_attr.select") == heavy("import torchmetrics")
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match="module 'lit_attr' has no attribute 'choose'"):
+        _ = lit_attr.choose
 
 
 def test_metrics_bring_nothing_beyond_torchmetrics():

@@ -52,11 +52,15 @@ def test_every_listed_name_exists_once_in_order(module):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_an_init_is_a_list_of_names(package):
-    """Imports, `__all__` and `__version__`, and no code."""
+    """Imports, `__all__` and `__version__`, and no code but what brings a heavy name on first use."""
     tree = ast.parse(Path(importlib.util.find_spec(package).origin).read_text())
     docstring, *rest = tree.body
     assert isinstance(docstring, ast.Expr)
     for node in rest:
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":
+            continue
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
+            continue
         target = getattr(node, "targets", [None])[0]
         assert isinstance(node, ast.ImportFrom) or getattr(target, "id", None) in {"__all__", "__version__"}
 

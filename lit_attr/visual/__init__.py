@@ -2,6 +2,7 @@
 
 from lit_attr.visual.accuracy import AccuracyCurve, accuracy_picture
 from lit_attr.visual.adversarial import AttackedSample, draw_attacked
+from lit_attr.visual.critical_difference import critical_difference_picture
 from lit_attr.visual.images import save_png
 from lit_attr.visual.maps import heat, overlay, to_rgb
 from lit_attr.visual.matrix import matrix_picture
@@ -16,6 +17,7 @@ __all__ = [
     "Panel",
     "Score",
     "accuracy_picture",
+    "critical_difference_picture",
     "draw",
     "draw_attacked",
     "heat",
