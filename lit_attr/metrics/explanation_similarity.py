@@ -8,14 +8,17 @@ Deviations: only inputs whose prediction held count, and the share of them is to
 may well look different. Without an attack the change is uniform noise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from lit_attr._checks import ArgumentError, batch_of_floats, one_of, positive_int
+from lit_attr._checks import ArgumentError, batch_of_floats, positive_int
 from lit_attr._view import Passes, View
+from lit_attr.attacks import Attack, get_attack
+from lit_attr.corruptions import CORRUPTIONS, Corruption, get_corruption
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._comparison import Comparison, Measure, Reduction
 from lit_attr.metrics._elements import named
@@ -27,7 +30,7 @@ from lit_attr.updates.region import Bounds
 
 __all__ = ["ExplanationSimilarity", "explanation_similarity"]
 
-Perturb: TypeAlias = str | Callable[[nn.Module, Tensor, Target], Tensor]
+Perturb: TypeAlias = str | Mapping[str, Any] | Corruption | Callable[[nn.Module, Tensor, Target], Tensor]
 
 
 def explanation_similarity(  # noqa: PLR0913, PLR0917 - a batch, and the settings of the class
@@ -84,8 +87,10 @@ class ExplanationSimilarity(AttributionMetric):
     Args:
         measure: "topk", the share of top positions that are the same, "spearman", "ssim" or "cosine"; see
             `lit_attr.metrics.similarity`.
-        perturb: "noise", uniform, or what makes the changed inputs: a function of model, inputs and target, such as an
-            attack. The global random state is seeded before each call and restored afterwards.
+        perturb: "noise", uniform, or what makes the changed inputs: an attack or a corruption (a name, settings with
+            the name under `class`, or one that is made), or a function of model, inputs and target. The global random state
+            is seeded before each call of a function and restored afterwards; attacks and corruptions have another seed
+            in each restart, and a corruption draws the same for all samples.
         radius: the most that noise changes a feature, in units of the inputs.
         restarts: number R of changed inputs.
         k: how many positions "topk" takes, or below one their share; 1000 of 224x224 in the papers.
@@ -124,13 +129,14 @@ class ExplanationSimilarity(AttributionMetric):
         positive_int("restarts", restarts)
         compare, noise = Comparison(measure, reduction, k), Noise(restarts, radius, bounds, seed)
         protocol: dict[str, Any] = {**compare.protocol, "of_restarts": "worst", "restarts": restarts, "seed": seed}
+        perturb = _built(perturb)
         if isinstance(perturb, str):
-            one_of("perturb", perturb, ["noise"])
             protocol |= noise.protocol
         elif not callable(perturb):
-            raise ArgumentError("perturb", perturb, "'noise', or a function of model, inputs and target")
-        passes = Passes(restarts + 1, 0)
-        super().__init__({**protocol, "perturb": named(perturb)}, passes, identity=perturb, explanations=restarts)
+            accepted = "'noise', an attack, a corruption, or a function of model, inputs and target"
+            raise ArgumentError("perturb", perturb, accepted)
+        passes, name = Passes(restarts + 1, 0), perturb if isinstance(perturb, Attack | Corruption) else named(perturb)
+        super().__init__({**protocol, "perturb": str(name)}, passes, identity=perturb, explanations=restarts)
         self.compare, self.noise = compare, noise
         object.__setattr__(self, "perturb", perturb)  # a module among attacks would become a part of the metric
 
@@ -163,10 +169,29 @@ class ExplanationSimilarity(AttributionMetric):
         found = []
         for restart in range(self.noise.draws):
             torch.manual_seed(self.noise.seed + restart)
-            changed = self.perturb(view.model, view.inputs.clone(), view.target).detach()
+            changed = self._call(view, restart).detach()
             batch_of_floats("perturb", changed)
             if changed.shape != view.inputs.shape:
                 accepted = f"a function that keeps the shape {tuple(view.inputs.shape)}"
                 raise ArgumentError("perturb", f"shape {tuple(changed.shape)}", accepted)
             found.append(changed)
         return found
+
+    def _call(self, view: View, restart: int) -> Tensor:
+        """What is made of the inputs."""
+        inputs, perturb = view.inputs.clone(), self.perturb
+        if isinstance(perturb, Attack):
+            return replace(perturb, seed=perturb.seed + self.noise.seed + restart)(view.model, inputs, view.target)
+        if isinstance(perturb, Corruption):
+            keys = torch.zeros(len(inputs), dtype=torch.long)
+            return replace(perturb, seed=perturb.seed + self.noise.seed + restart)(inputs, keys)
+        found: Tensor = perturb(view.model, inputs, view.target)  # type: ignore[operator]  # it is a function
+        return found
+
+
+def _built(perturb: Perturb) -> Perturb:
+    """The attack or corruption of a name or of settings; all else as it is."""
+    if perturb == "noise" or not isinstance(perturb, str | Mapping):
+        return perturb
+    name = str(perturb.get("class") if isinstance(perturb, Mapping) else perturb)
+    return get_corruption(perturb) if name in CORRUPTIONS.names() else get_attack(perturb)

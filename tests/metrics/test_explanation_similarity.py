@@ -1,14 +1,18 @@
 """Similarity under change, over the inputs whose prediction held."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from lit_attr.attacks import PGD, get_attack
 from lit_attr.attribution import Saliency
+from lit_attr.corruptions import get_corruption
 from lit_attr.metrics import Evaluation, ExplanationSimilarity, MetricSuite
 from lit_attr.metrics._comparison import Comparison
+from lit_attr.metrics._explaining import explained_by
 from lit_attr.metrics._noise import Noise
 from lit_attr.metrics.functional import explanation_similarity
 
@@ -142,10 +146,11 @@ def test_what_is_not_finite_is_counted_as_invalid(where, cnn, batch):
 
 
 def test_settings_are_checked_and_told():
-    with pytest.raises(ValueError, match="`perturb` is 'nois'"):
+    with pytest.raises(ValueError, match="unknown attack 'nois'"):
         ExplanationSimilarity(perturb="nois")
     with pytest.raises(
-        ValueError, match="`perturb` must be 'noise', or a function of model, inputs and target, got None"
+        ValueError,
+        match="`perturb` must be 'noise', an attack, a corruption, or a function of .* got None",
     ):
         ExplanationSimilarity(perturb=None)
     with pytest.raises(ValueError, match="`restarts` must be a positive integer"):
@@ -163,3 +168,30 @@ def test_changed_inputs_must_have_the_shape(cnn, batch):
     explained = Evaluation(cnn(), images, 0).of(images, METHOD)
     with pytest.raises(ValueError, match=r"`perturb` must be a function that keeps the shape \(4, 3, 6, 6\)"):
         ExplanationSimilarity(perturb=lambda model, inputs, target: inputs[:2]).per_sample(explained)
+
+
+@pytest.mark.parametrize(
+    "perturb",
+    ["pgd", {"class": "pgd", "eps": 0.05}, PGD(eps=0.05), "gaussian", {"class": "gaussian", "sigma": 0.1}],
+    ids=str,
+)
+def test_attacks_and_corruptions_by_name(perturb, cnn, batch):
+    """Seeds differ between restarts; samples of a batch are changed as they are alone."""
+    model, images = cnn(), batch(6)[0]
+    corrupting = "gaussian" in str(perturb)
+    made = (get_corruption if corrupting else get_attack)(perturb)
+    target, worst = model(images).argmax(1), torch.full((6,), torch.inf, dtype=torch.float64)
+    here = METHOD(model, images, target)
+    for seed in (4, 5):
+        for i in range(6):
+            one, again = images[i : i + 1], replace(made, seed=seed)
+            changed = again(one) if corrupting else again(model, one, target[i : i + 1])
+            if model(changed).argmax(1) == target[i]:
+                after = METHOD(model, changed, target[i : i + 1])
+                worst[i] = min(worst[i], Comparison("cosine", "abs_sum", 0.3)(here[i : i + 1], after, one)[0])
+    expected = worst.where(worst.isfinite(), torch.nan)
+    metric = ExplanationSimilarity("cosine", perturb, restarts=2, seed=4)
+    found = metric.per_sample(explained_by(METHOD, model, images, target))
+    torch.testing.assert_close(found, expected, equal_nan=True)
+    assert bool(expected.isfinite().any())
+    assert type(made).__name__ in metric.protocol["perturb"]
