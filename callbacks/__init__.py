@@ -1,6 +1,7 @@
-"""Callbacks: explanations in training, and written with predictions."""
+"""Callbacks: explanations in training, methods compared, and explanations written with predictions."""
 
+from lit_attr.callbacks.benchmark import BenchmarkCallback
 from lit_attr.callbacks.explanations import ExplanationCallback
 from lit_attr.callbacks.writer import ExplanationWriter
 
-__all__ = ["ExplanationCallback", "ExplanationWriter"]
+__all__ = ["BenchmarkCallback", "ExplanationCallback", "ExplanationWriter"]

@@ -102,6 +102,12 @@ def sample_numbers(loader: DataLoader[Any], world_size: int = 1, batches: float 
     raise TypeError(msg)
 
 
+def chosen_numbers(trainer: L.Trainer, count: int, seed: int) -> list[int]:
+    """`count` places in the validation set, the same on all ranks and in every run with this seed."""
+    numbers = sample_numbers(validation_loader(trainer), trainer.world_size, trainer.num_val_batches[0])
+    return [numbers[place] for place in choose(len(numbers), count, seed)]
+
+
 def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int) -> Iterator[Samples]:
     """This rank's share of the chosen samples in batches of `size`, moved as Lightning moves a batch.
 

@@ -16,13 +16,11 @@ from lit_attr._guard import private_rng
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import (
     Samples,
-    choose,
+    chosen_numbers,
     class_name,
     gather,
     own_samples,
     require_whole_model,
-    sample_numbers,
-    validation_loader,
 )
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._report import Record, Report, score_name, write_report
@@ -155,8 +153,7 @@ class ExplanationCallback(L.Callback):
 
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
-        numbers = sample_numbers(validation_loader(trainer), trainer.world_size, trainer.num_val_batches[0])
-        chosen = [numbers[place] for place in choose(len(numbers), num_samples, self.seed)]
+        chosen = chosen_numbers(trainer, num_samples, self.seed)
         for metrics in self.metrics.values():
             for metric in metrics.values():
                 metric.reset()

@@ -18,6 +18,7 @@ LAYERS = [
     {"attribution", "attacks"},
     {"metrics"},
     {"modules", "datamodules", "ground_truth"},
+    {"benchmark"},
     {"callbacks"},
     {"_cli_errors", "_results", "_save_config"},  # parts of the command line
     {"cli"},

@@ -1,0 +1,142 @@
+"""Curves and scatter plots as SVG that takes its colours from the page: text, lines and points, no picture files."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+__all__ = ["Point", "curves_svg", "scatter_svg"]
+
+_WIDTH, _HEIGHT = 460, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 40
+_COLOURS = 10
+
+
+class Point(NamedTuple):
+    """A method in a scatter plot."""
+
+    name: str
+    x: float
+    y: float
+    number: int
+    """Which colour it has."""
+
+
+class _Axis(NamedTuple):
+    """From values to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return self.start + (value - low) / ((high - low) or 1.0) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """A few round values."""
+        if self.log:
+            first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
+            return [10.0**power for power in range(first, last + 1)]
+        step = 10 ** math.floor(math.log10((self.high - self.low) or 1.0))
+        step = next(s for s in (step / 5, step / 2, step, 2 * step) if (self.high - self.low) / s <= 6)
+        return [n * step for n in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)]
+
+
+def curves_svg(curves: Mapping[str, Sequence[float]], numbers: Mapping[str, int], title: str, along: str) -> str:
+    """Mean curves over 0..1 of `along`.
+
+    Args:
+        curves: values per name; control maps are those without a number.
+        numbers: which colour a name has.
+        title: what is drawn, for those who do not see it.
+        along: the label of the x axis.
+    """
+    every = [value for values in curves.values() for value in values if math.isfinite(value)]
+    low, high = min([0.0, *every]), max(every, default=1.0)
+    x, y = _Axis(0, 1, _LEFT, _WIDTH - _RIGHT), _Axis(low, high or 1.0, _HEIGHT - _BOTTOM, _TOP)
+    parts = [*_frame(x, y, along, "")]
+    for name, values in curves.items():
+        points = [(x(i / max(1, len(values) - 1)), y(v)) for i, v in enumerate(values) if math.isfinite(v)]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+        shown = f"<title>{escape(name)}</title>"
+        parts.append(
+            f'<g data-name="{escape(name)}"><polyline class="{style(numbers.get(name))}" points="{path}"/>{shown}</g>'
+        )
+    return _svg(title, parts)
+
+
+def scatter_svg(points: Sequence[Point], levels: Mapping[str, float], title: str, x_name: str, y_name: str) -> str:
+    """Methods as points over a logarithmic x axis, control maps, which have no cost, as levels.
+
+    Args:
+        points: with positive x.
+        levels: values of y by name.
+        title: what is drawn, for those who do not see it.
+        x_name: label of the x axis.
+        y_name: label of the y axis.
+    """
+    xs, ys = [point.x for point in points], [*(point.y for point in points), *levels.values()]
+    margin = 0.08 * ((max(ys) - min(ys)) or abs(max(ys)) or 1.0)
+    x = _Axis(min(xs) / 1.6, max(xs) * 3.2, _LEFT, _WIDTH - _RIGHT, log=True)  # room for names on the right
+    y = _Axis(min(ys) - margin, max(ys) + margin, _HEIGHT - _BOTTOM, _TOP)
+    parts = [*_frame(x, y, x_name, y_name)]
+    wanted = [(name, _LEFT + 4.0, y(level) - 4) for name, level in levels.items()]
+    wanted += [(point.name, x(point.x) + 8, y(point.y) + 3.5) for point in points]
+    heights = _placed(wanted)
+    for (name, level), height in zip(levels.items(), heights, strict=False):
+        parts.append(
+            f'<line class="level" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}"/>'
+        )
+        parts.append(f'<text class="tick" x="{_LEFT + 4}" y="{height:.1f}">{escape(name)}</text>')
+    for point, height in zip(points, heights[len(levels) :], strict=True):
+        told = f"<title>{escape(point.name)}: {point.y:.4g} at {point.x:.4g}</title>"
+        circle = f'<circle class="{style(point.number)}" cx="{x(point.x):.1f}" cy="{y(point.y):.1f}" r="4.5"/>'
+        name = f'<text x="{x(point.x) + 8:.1f}" y="{height:.1f}">{escape(point.name)}</text>'
+        parts.append(f'<g data-name="{escape(point.name)}">{circle}{told}{name}</g>')
+    return _svg(title, parts)
+
+
+def style(number: int | None) -> str:
+    """Class names of a line or point: its colour, dashed from the second round of colours on; grey for controls."""
+    if number is None:
+        return "control"
+    return f"c{number % _COLOURS}" + (" again" if number >= _COLOURS else "")
+
+
+def _frame(x: _Axis, y: _Axis, x_name: str, y_name: str) -> Iterator[str]:
+    for tick in y.ticks():
+        place = y(tick)
+        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>'
+        yield f'<text class="tick" text-anchor="end" x="{_LEFT - 6}" y="{place + 3.5:.1f}">{tick:.3g}</text>'
+    for tick in x.ticks():
+        below = f'text-anchor="middle" x="{x(tick):.1f}" y="{_HEIGHT - _BOTTOM + 15}"'
+        yield f'<text class="tick" {below}>{tick:,.4g}</text>'
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    yield f'<text class="tick" text-anchor="middle" x="{middle}" y="{_HEIGHT - 6}">{escape(x_name)}</text>'
+    if y_name:
+        yield (
+            f'<text class="tick" text-anchor="middle" transform="translate(11 {(_HEIGHT - _BOTTOM + _TOP) / 2}) '
+            f'rotate(-90)">{escape(y_name)}</text>'
+        )
+
+
+def _placed(labels: Sequence[tuple[str, float, float]]) -> list[float]:
+    """Heights for labels that are wanted at (x, y), moved up or down as far as one would stand on another."""
+    boxes: list[tuple[float, float, float]] = []
+    for text, x, wanted in labels:
+        end = x + 6.5 * len(text)
+        free = (
+            wanted + sign * step * 6
+            for step in range(2 * len(labels) + 1)
+            for sign in (1, -1)
+            if all(abs(wanted + sign * step * 6 - y) >= 11.5 or x > right or end < left for left, right, y in boxes)
+        )
+        boxes.append((x, end, next(free, wanted)))
+    return [y for _, _, y in boxes]
+
+
+def _svg(title: str, parts: Sequence[str]) -> str:
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">' + "".join(parts) + "</svg>"
