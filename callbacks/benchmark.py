@@ -165,7 +165,7 @@ class BenchmarkCallback(L.Callback):
         model, data = _names(trainer)
         scores, papers = score_tables(results), paper_tables(results, model, data)
         about = {"model": model, "data": data, "target": self.target, "seed": self.seed}
-        pictures = write_files(folder, results, [*scores, *papers], about)
+        pictures = write_files(folder, results, scores, papers, about)
         drawn = list(results.maps)[: len(pictures)]
         log_images(trainer.loggers, "benchmark/panels", pictures, [f"sample {key}" for key in drawn], 0)
         for table in scores[:1]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 __all__ = ["Point", "curves_svg", "scatter_svg"]
 
 _WIDTH, _HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 40
 _COLOURS = 10
 
 
@@ -55,8 +55,9 @@ def curves_svg(curves: Mapping[str, Sequence[float]], numbers: Mapping[str, int]
         along: the label of the x axis.
     """
     every = [value for values in curves.values() for value in values if math.isfinite(value)]
-    low, high = min([0.0, *every]), max(every, default=1.0)
-    x, y = _Axis(0, 1, _LEFT, _WIDTH - _RIGHT), _Axis(low, high or 1.0, _HEIGHT - _BOTTOM, _TOP)
+    low, high = min(every, default=0.0), max(every, default=1.0)
+    low = 0.0 if 0 <= low <= high / 2 else low  # zero is shown where that costs little
+    x, y = _Axis(0, 1, _LEFT, _WIDTH - _RIGHT), _Axis(low, high if high > low else low + 1, _HEIGHT - _BOTTOM, _TOP)
     parts = [*_frame(x, y, along, "")]
     for name, values in curves.items():
         points = [(x(i / max(1, len(values) - 1)), y(v)) for i, v in enumerate(values) if math.isfinite(v)]

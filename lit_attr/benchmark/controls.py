@@ -98,7 +98,8 @@ class EdgeMap(Control):
             raise ArgumentError("controls", "edges", f"others for inputs {tuple(inputs.shape)}, which are no images")
         across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(inputs)
         grey = F.pad(inputs.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-        return F.conv2d(grey, torch.stack([across, across.T])[:, None]).norm(dim=1, keepdim=True)
+        found = F.conv2d(grey, torch.stack([across, across.T])[:, None])
+        return torch.linalg.vector_norm(found, dim=1, keepdim=True)
 
 
 @CONTROLS.register("mask")

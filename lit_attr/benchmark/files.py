@@ -20,13 +20,16 @@ from lit_attr.visual.images import RGB
 __all__ = ["draw_panels", "summary", "write_files"]
 
 
-def write_files(folder: Path, results: Results, tables: Sequence[Table], about: Mapping[str, Any]) -> list[RGB]:
+def write_files(
+    folder: Path, results: Results, scores: Sequence[Table], papers: Sequence[Table], about: Mapping[str, Any]
+) -> list[RGB]:
     """Write `table.csv`, `summary.json`, `panels/` and `index.html`, each whole or not at all.
 
     Args:
         folder: of the store.
         results: to write.
-        tables: of the page.
+        scores: tables of the page.
+        papers: likewise, with the columns of papers.
         about: what was measured.
 
     Returns:
@@ -44,8 +47,8 @@ def write_files(folder: Path, results: Results, tables: Sequence[Table], about: 
         name = f"panels/sample_{''.join(c if c.isalnum() or c in '-_' else '_' for c in key)}.png"
         save_png(folder / name, picture)
         named.append((name, told))
-    line = ", ".join(f"{key}: {value}" for key, value in about.items() if value)
-    _write(folder / "index.html", page(results, tables, named, f"{len(results.samples)} samples; {line}"))
+    line = ", ".join(f"{key}: {value}" for key, value in about.items())
+    _write(folder / "index.html", page(results, scores, papers, named, f"{len(results.samples)} samples; {line}"))
     return [picture for picture, _ in panels.values()]
 
 

@@ -13,17 +13,20 @@ __all__ = ["page"]
 _BACKWARD = 2  # forward passes that a backward pass takes the time of
 
 
-def page(results: Results, tables: Sequence[Table], panels: Sequence[tuple[str, str]], about: str) -> str:
+def page(
+    results: Results, scores: Sequence[Table], papers: Sequence[Table], panels: Sequence[tuple[str, str]], about: str
+) -> str:
     """The HTML.
 
     Args:
         results: of a benchmark.
-        tables: shown at the top, sortable by each column.
+        scores: shown at the top, sortable by each column.
+        papers: likewise, at the end.
         panels: path from the page and a line of text, per picture.
         about: what was measured, in a line.
     """
     numbers = {name: i for i, name in enumerate(results.benchmark.methods)}
-    parts = [_table(table) for table in tables]
+    parts = [_table(table) for table in scores]
     parts += [_section("Faithfulness, cost and stability", _figures(_scatters(results, numbers)))]
     curves = list(_curves(results, numbers))
     if curves:
@@ -36,6 +39,7 @@ def page(results: Results, tables: Sequence[Table], panels: Sequence[tuple[str, 
             for path, text in panels
         )
         parts.append(_section("Samples", f'<div class="panels">{shown}</div>'))
+    parts += [_table(table) for table in papers]
     template = files("lit_attr.benchmark").joinpath("page.html").read_text()
     return template.replace("$ABOUT", escape(about)).replace("$CONTENT", "\n".join(parts))
 
@@ -56,12 +60,21 @@ def _table(table: Table) -> str:
             for cell in others
         )
         rows.append(f'<tr><th scope="row">{escape(first.text)}</th>{cells}</tr>')
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     shown = (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}"><table>{body}</table></div>'
     )
-    return _section(table.title, shown + (f'<ul class="notes">{notes}</ul>' if notes else ""))
+    return _section(table.title, shown + _notes(table.notes))
+
+
+def _notes(notes: Sequence[str]) -> str:
+    """The first is shown; the others, where there are many, on demand."""
+    first, others = notes[:1], notes[1:]
+    text = "".join(f'<p class="notes">{escape(note)}</p>' for note in first)
+    if not others:
+        return text
+    inside = "".join(f"<li>{escape(note)}</li>" for note in others)
+    return f'{text}<details class="notes"><summary>More about these numbers</summary><ul>{inside}</ul></details>'
 
 
 def _figures(charts: Sequence[tuple[str, str]] | Iterator[tuple[str, str]]) -> str:

@@ -144,13 +144,13 @@ def _figures(model: str, data: str) -> Figures:
 
 def _table(paper: _Paper, results: Results, figures: Figures, measured: str) -> Table | None:
     metrics = results.benchmark.metrics
-    labels = {column.name: _label(column, metrics) for column in paper.columns}
-    labels = {name: label for name, label in labels.items() if label is not None}
+    found = {column.name: _label(column, metrics) for column in paper.columns}
+    labels = {name: label for name, label in found.items() if label is not None}
     if not labels:
         return None
     groups = [group for group in paper.groups if group in results.groups]
     ours = [(group, name) for group in groups for name in labels]
-    theirs = {key[1:2] + key[3:] for key in figures if key[0] == paper.paper} & set(ours)
+    theirs = {(group, name) for source, group, _, name in figures if source == paper.paper} & set(ours)
     head = [name if len(groups) == 1 else f"{name} {_group(group)}" for group, name in ours]
     columns = ["method"]
     for (group, name), title in zip(ours, head, strict=True):
@@ -170,11 +170,11 @@ def _table(paper: _Paper, results: Results, figures: Figures, measured: str) -> 
     return Table(paper.title, columns, rows, _notes(paper, theirs, measured, notes))
 
 
-def _notes(paper: _Paper, theirs: set[tuple[str, ...]], measured: str, notes: list[str]) -> list[str]:
+def _notes(paper: _Paper, theirs: set[tuple[str, str]], measured: str, notes: list[str]) -> list[str]:
     if not theirs:
         missing = f"No published figure is at hand for {measured}: the columns are the paper's, the numbers ours."
-        return [missing, "Even of the same model they would have to differ:", *paper.reasons]
-    return ["They must differ:", *paper.reasons, *dict.fromkeys(notes)]
+        return [f"{missing} Even of the same model they would have to differ.", *paper.reasons]
+    return ["Ours and the published figures must differ.", *paper.reasons, *dict.fromkeys(notes)]
 
 
 def _group(group: str) -> str:

@@ -167,7 +167,8 @@ def collect(benchmark: Benchmark, store: Store, samples: Mapping[str, str], edge
 
 
 def _fresh(metric: AttributionMetric, edges: tuple[float, ...]) -> AttributionMetric:
-    copy = metric.clone().cpu()
+    copy: AttributionMetric = metric.clone()
+    copy.cpu()
     copy.reset()
     return copy.split_by_confidence(*edges)
 
@@ -249,11 +250,17 @@ class _Reader:
 
     def maps(self) -> dict[str, tuple[Tensor, dict[str, Tensor]]]:
         """Inputs and maps of the drawn samples."""
+        at = {
+            (name, sample): (shard, row)
+            for name in self.names
+            for shard in self._of[name]
+            for row, sample in enumerate(shard.facts["drawn"])
+        }
         found: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
         for key, sample in self.samples.items():
             for name in self.names:
-                shard, row = self._at.get((name, MAP, sample), (None, 0))
-                if shard is not None:
+                if (name, sample) in at:
+                    shard, row = at[name, sample]
                     _, maps = found.setdefault(key, (shard.tensors["inputs"][row], {}))
                     maps[name] = shard.tensors[MAP][row]
         return found

@@ -60,8 +60,9 @@ class Batch(NamedTuple):
         elif target is not None:
             target = target[index.to(target.device)]
         masks = None if self.masks is None else self.masks[index.to(self.masks.device)]
-        lists = ([values[row] for row in rows] if values else None for values in (self.labels, self.drawn))
-        return Batch(self.inputs[index], [self.keys[row] for row in rows], target, masks, *lists)
+        labels = None if self.labels is None else [self.labels[row] for row in rows]
+        drawn = None if self.drawn is None else [self.drawn[row] for row in rows]
+        return Batch(self.inputs[index], [self.keys[row] for row in rows], target, masks, labels, drawn)
 
 
 class _Rows(Target):
@@ -180,8 +181,9 @@ class Benchmark:
         for name, identity in self.identities.items():
             wanted = set(self.items(name).values())
             left = [key for key in keys if not wanted <= done.of_key(identity, key)]
-            # Of a finished method nothing is asked, not even how many classes there are.
-            forecast.plan(name, self.passes(name, shape, work.classes) if left else Passes(0, 0), left)
+            # Of a finished method nothing is asked, not even how many classes there are: that takes a pass.
+            classes = (done.classes or work.classes) if left else 0
+            forecast.plan(name, self.passes(name, shape, classes) if left else Passes(0, 0), left)
 
 
 def measure(benchmark: Benchmark, model: nn.Module, batch: Batch) -> list[Shard]:
@@ -201,10 +203,14 @@ class _Done:
     def __init__(self, shards: Iterable[Shard]) -> None:
         self._items: dict[tuple[str, str], set[str]] = {}
         self._keys: dict[tuple[str, str], set[str]] = {}
+        self.classes = 0
         for shard in shards:
+            self.classes = shard.facts["classes"]
             for sample, key in zip(shard.samples, shard.facts["keys"], strict=True):
                 self._items.setdefault((shard.method, sample), set()).update(shard.items)
                 self._keys.setdefault((shard.method, key), set()).update(shard.items)
+            for sample in shard.facts["drawn"]:
+                self._items[shard.method, sample].add(MAP)
 
     def of_sample(self, method: str, sample: str) -> set[str]:
         return self._items.get((method, sample), set())
@@ -228,36 +234,37 @@ class _Work:
         return evaluation.evidence.shape[1]
 
     def missing(self, name: str, done: _Done) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
-        """Rows, and what is to be found of them: labels of metrics, and "map"."""
+        """Rows, and by which metrics they are to be measured; by none, where only the map is wanted."""
         method, items = self.benchmark.identities[name], self.benchmark.items(name)
         found: dict[tuple[str, ...], list[int]] = {}
         for row, sample in enumerate(self.samples):
             known = done.of_sample(method, sample)
-            labels = [label for label, item in items.items() if item not in known]
-            if self.batch.drawn and self.batch.drawn[row] and MAP not in known:
-                labels.append(MAP)
-            if labels:
-                found.setdefault(tuple(labels), []).append(row)
+            labels = tuple(label for label, item in items.items() if item not in known)
+            if labels or (self._drawn(row) and MAP not in known):
+                found.setdefault(labels, []).append(row)
         return [(tuple(rows), labels) for labels, rows in found.items()]
 
     def measure(self, name: str, rows: tuple[int, ...], labels: Sequence[str], *, warm: bool = False) -> Shard:
         """Explain these samples and measure the explanation; `warm` where the method ran before in this process."""
         batch, evaluation = self._part(rows)
         method, speed = self._method(name, batch), Throughput(warmup=0)
-        metrics = {label: self.benchmark.metrics[label] for label in labels if label != MAP}
+        metrics = {label: self.benchmark.metrics[label] for label in labels}
         evaluation.target  # noqa: B018 - the clean pass belongs to no method: before the clock starts
         with speed.measure(batch.inputs):
             explanation = explain(evaluation, method, whole=any(metric.WHOLE for metric in metrics.values()))
         explained = evaluation.of(explanation, method)
         tensors = {"finite": explained.finite, "constant": explained.constant, "confidence": _confidence(evaluation)}
-        items = {**self.benchmark.items(name), MAP: MAP}
+        items = self.benchmark.items(name)
         for label, metric in metrics.items():
             reading = metric.read(explained)
             found = {"value": reading.value, "curve": reading.curve, "defined": reading.defined}
             tensors |= {f"{part}/{items[label]}": value for part, value in found.items() if value is not None}
-        if MAP in labels:
-            tensors |= {MAP: explained.attribution, "inputs": batch.inputs}
+        drawn = [place for place, row in enumerate(rows) if self._drawn(row)]
+        if drawn:
+            tensors |= {MAP: explained.attribution[drawn], "inputs": batch.inputs[drawn]}
+        samples, sought = tuple(self.samples[row] for row in rows), tuple(items[label] for label in labels)
         facts = {
+            "drawn": [samples[place] for place in drawn],
             "keys": list(batch.keys),
             "labels": None if batch.labels is None else list(batch.labels),
             "predictions": _predictions(evaluation, self.benchmark.named),
@@ -269,8 +276,10 @@ class _Work:
             "device": str(batch.inputs.device),
             "batch_size": len(batch.inputs),
         }
-        samples, sought = tuple(self.samples[row] for row in rows), tuple(items[label] for label in labels)
         return Shard(self.benchmark.identities[name], samples, sought, tensors, facts)
+
+    def _drawn(self, row: int) -> bool:
+        return self.batch.drawn is not None and self.batch.drawn[row]
 
     def _part(self, rows: tuple[int, ...]) -> tuple[Batch, Evaluation]:
         if rows not in self._parts:

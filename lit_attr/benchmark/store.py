@@ -27,7 +27,7 @@ class Shard:
     Attributes:
         method: identity of the method with its settings.
         samples: identity of each sample, `B`.
-        items: identities of what was found of them: of metrics, and "map" for the attribution itself.
+        items: identities of the metrics that they were measured by.
         tensors: what was found, each `[B, ...]`.
         facts: what else is known, as plain data.
     """

@@ -46,9 +46,10 @@ def number(value: float | None, error: float | None = None) -> Cell:
 
 def _short(value: float) -> str:
     size = abs(value)
-    if size and not 1e-3 <= size < 1e6:
+    if size and not 1e-4 <= size < 1e6:
         return f"{value:.1e}"
-    return f"{value:.0f}" if size >= 1000 else (f"{value:.1f}" if size >= 100 else f"{value:.3f}")
+    decimals = next((n for least, n in ((1000, 0), (100, 1), (1e-3, 3)) if size >= least), 4 if size else 3)
+    return f"{value:.{decimals}f}"
 
 
 def score_tables(results: Results) -> list[Table]:
