@@ -9,7 +9,7 @@ from lit_attr.benchmark.controls import RandomMap
 from lit_attr.metrics import Deletion, Infidelity, Insertion, MaxSensitivity
 
 KEYS = [f"sample{i}" for i in range(7)]
-EDGES = (0.4,)
+EDGES = (0.54,)
 
 
 class StoppedError(Exception):

@@ -13,8 +13,17 @@ from lit_attr.benchmark.tables import Cell, Table, number
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0.000"), (0.12345, "0.123"), (-0.0123, "-0.012"), (0.00042, "0.0004"), (12.3456, "12.346")]
-    + [(123.456, "123.5"), (12345.6, "12346"), (2.5e7, "2.5e+07"), (3.2e-5, "3.2e-05")],
+    [
+        (0.0, "0.000"),
+        (0.12345, "0.123"),
+        (-0.0123, "-0.012"),
+        (0.00042, "0.0004"),
+        (12.3456, "12.346"),
+        (123.456, "123.5"),
+        (12345.6, "12346"),
+        (2.5e7, "2.5e+07"),
+        (3.2e-5, "3.2e-05"),
+    ],
 )
 def test_numbers(value, text):
     assert number(value) == Cell(text, value)
@@ -40,7 +49,7 @@ def test_scores(tmp_path):
     assert whole.title == "All samples (7 samples)"
     counts = [results.summaries["ig", "insertion"][group].samples for group in results.groups[1:]]
     expected = [
-        f"Confidence {group} 0.4 ({count} samples)" for group, count in zip(["below", "from"], counts, strict=True)
+        f"Confidence {group} 0.54 ({count} samples)" for group, count in zip(["below", "from"], counts, strict=True)
     ]
     assert [table.title for table in groups] == expected
 
