@@ -99,7 +99,8 @@ class EdgeMap(Control):
         across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).to(inputs)
         grey = F.pad(inputs.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         found = F.conv2d(grey, torch.stack([across, across.T])[:, None])
-        return torch.linalg.vector_norm(found, dim=1, keepdim=True)
+        strength: Tensor = torch.linalg.vector_norm(found, dim=1, keepdim=True)
+        return strength
 
 
 @CONTROLS.register("mask")

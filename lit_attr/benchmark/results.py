@@ -1,6 +1,7 @@
 """What a benchmark found: the values of all samples, and what the metrics make of them."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -167,8 +168,10 @@ def collect(benchmark: Benchmark, store: Store, samples: Mapping[str, str], edge
 
 
 def _fresh(metric: AttributionMetric, edges: tuple[float, ...]) -> AttributionMetric:
-    copy: AttributionMetric = metric.clone()
+    """A copy for the samples of all processes, which asks no other process for more."""
+    copy = deepcopy(metric)
     copy.cpu()
+    copy._to_sync = False
     copy.reset()
     return copy.split_by_confidence(*edges)
 

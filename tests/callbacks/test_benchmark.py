@@ -143,8 +143,8 @@ def test_the_progress_line_tells_passes_and_time_left(tmp_path):
     seen = []
 
     class Watched(RichProgressBar):
-        def refresh(self):
-            super().refresh()
+        def refresh(self, hard=False):
+            super().refresh(hard)
             if self.progress is not None:
                 seen.extend((task.description, task.completed, task.total) for task in self.progress.tasks)
 
@@ -168,7 +168,7 @@ def test_loggers_get_what_they_can_show(tmp_path):
         ({"num_samples": 0}, "`num_samples` must be a positive integer, got 0"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer, got 0"),
         ({"num_images": -1}, "`num_images` must be an integer of at least 0, got -1"),
-        ({"target": "labels"}, "`target` must be .*did you mean 'label'"),
+        ({"target": "labels"}, "`target` is 'labels'; accepted: label, predicted"),
         ({"confidence_edges": [2]}, "`edges` must be ascending numbers between 0 and 1"),
         ({"methods": ["igg"]}, "unknown method 'igg'"),
         ({"metrics": ["insertio"]}, "unknown metric 'insertio'"),
