@@ -84,19 +84,19 @@ def scatter_svg(points: Sequence[Point], levels: Mapping[str, float], title: str
     x = _Axis(min(xs) / 1.6, max(xs) * 3.2, _LEFT, _WIDTH - _RIGHT, log=True)  # room for names on the right
     y = _Axis(min(ys) - margin, max(ys) + margin, _HEIGHT - _BOTTOM, _TOP)
     parts = [*_frame(x, y, x_name, y_name)]
-    wanted = [(name, _LEFT + 4.0, y(level) - 4) for name, level in levels.items()]
-    wanted += [(point.name, x(point.x) + 8, y(point.y) + 3.5) for point in points]
-    heights = _placed(wanted)
-    for (name, level), height in zip(levels.items(), heights, strict=False):
+    taken: list[_Label] = []
+    for name, level in sorted(levels.items(), key=lambda item: item[1]):
+        height = min([y(level) - 4, *(label.y - 11.5 for label in taken)])
+        taken.append(_Label(_WIDTH - _RIGHT - 2, height, "end"))
         parts.append(
             f'<line class="level" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}"/>'
         )
-        parts.append(f'<text class="tick" x="{_LEFT + 4}" y="{height:.1f}">{escape(name)}</text>')
-    for point, height in zip(points, heights[len(levels) :], strict=True):
+        parts.append(_text(name, taken[-1], "tick"))
+    places = [(x(point.x), y(point.y)) for point in points]
+    for point, place, label in zip(points, places, _placed([p.name for p in points], places, taken), strict=True):
         told = f"<title>{escape(point.name)}: {point.y:.4g} at {point.x:.4g}</title>"
-        circle = f'<circle class="{style(point.number)}" cx="{x(point.x):.1f}" cy="{y(point.y):.1f}" r="4.5"/>'
-        name = f'<text x="{x(point.x) + 8:.1f}" y="{height:.1f}">{escape(point.name)}</text>'
-        parts.append(f'<g data-name="{escape(point.name)}">{circle}{told}{name}</g>')
+        circle = f'<circle class="{style(point.number)}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="4.5"/>'
+        parts.append(f'<g data-name="{escape(point.name)}">{circle}{told}{_text(point.name, label)}</g>')
     return _svg(title, parts)
 
 
@@ -124,19 +124,37 @@ def _frame(x: _Axis, y: _Axis, x_name: str, y_name: str) -> Iterator[str]:
         )
 
 
-def _placed(labels: Sequence[tuple[str, float, float]]) -> list[float]:
-    """Heights for labels that are wanted at (x, y), moved up or down as far as one would stand on another."""
-    boxes: list[tuple[float, float, float]] = []
-    for text, x, wanted in labels:
-        end = x + 6.5 * len(text)
+class _Label(NamedTuple):
+    """A name: where it begins or ends, its baseline, and which of the two."""
+
+    x: float
+    y: float
+    anchor: str
+
+
+def _placed(names: Sequence[str], places: Sequence[tuple[float, float]], taken: Sequence[_Label]) -> list[_Label]:
+    """A label beside each place: right of it, left of it, or as far up or down as no other name or place is there."""
+    boxes = [(x - 5, x + 5, y + 3.5) for x, y in places] + [(label.x - 60, label.x, label.y) for label in taken]
+    found = []
+    for name, (x, y) in zip(names, places, strict=True):
+        width = 6.6 * len(name)
+        sides = ((x + 8, x + 8 + width, "start"), (x - 8 - width, x - 8, "end"))
         free = (
-            wanted + sign * step * 6
-            for step in range(2 * len(labels) + 1)
-            for sign in (1, -1)
-            if all(abs(wanted + sign * step * 6 - y) >= 11.5 or x > right or end < left for left, right, y in boxes)
+            (left, right, y + 3.5 + step, anchor)
+            for step in sorted(range(-60, 61, 4), key=abs)
+            for left, right, anchor in sides
+            if left >= _LEFT
+            and all(abs(y + 3.5 + step - h) >= 11.5 or left > end or right < start for start, end, h in boxes)
         )
-        boxes.append((x, end, next(free, wanted)))
-    return [y for _, _, y in boxes]
+        left, right, height, anchor = next(free, (x + 8, x + 8 + width, y + 3.5, "start"))
+        boxes.append((left, right, height))
+        found.append(_Label(left if anchor == "start" else right, height, anchor))
+    return found
+
+
+def _text(text: str, label: _Label, kind: str = "name") -> str:
+    at = f'x="{label.x:.1f}" y="{label.y:.1f}" text-anchor="{label.anchor}"'
+    return f'<text class="{kind}" {at}>{escape(text)}</text>'
 
 
 def _svg(title: str, parts: Sequence[str]) -> str:

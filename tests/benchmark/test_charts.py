@@ -2,7 +2,6 @@
 
 import math
 import xml.etree.ElementTree as ET
-from itertools import pairwise
 
 import pytest
 
@@ -52,8 +51,13 @@ def test_points_lie_on_logarithmic_axes():
 def test_names_do_not_stand_on_each_other():
     points = [Point(f"method{i}", 16, 0.5 + i / 1000, i) for i in range(12)]
     root = parse(scatter_svg(points, {}, "t", "passes", "gap"))
-    heights = sorted(float(named(root, p.name).find("text").get("y")) for p in points)
-    assert min(b - a for a, b in pairwise(heights)) >= 11.5
+    boxes = []
+    for point in points:
+        text = named(root, point.name).find("text")
+        x, width = float(text.get("x")), 6 * len(point.name)
+        boxes.append((x if text.get("text-anchor") == "start" else x - width, float(text.get("y"))))
+    for i, (x, y) in enumerate(boxes):
+        assert all(abs(x - other) >= 40 or abs(y - height) >= 11.5 for other, height in boxes[:i])
 
 
 @pytest.mark.parametrize("points", [[Point("a", 3, 0.0, 0)], [Point("a", 3, 1.0, 0), Point("b", 3, 1.0, 1)]])
