@@ -9,6 +9,7 @@ import lightning as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import (
@@ -64,14 +65,30 @@ def choose(size: int, count: int, seed: int) -> list[int]:
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:count].tolist()
 
 
+def due(trainer: L.Trainer, before: int, every_n_epochs: int) -> bool:
+    """Whether a callback is to work that did so in the epoch `before`; always at the end, and out of fit."""
+    epoch, end = trainer.current_epoch, trainer.max_epochs or -1
+    waiting = before < epoch < before + every_n_epochs
+    last = 0 < end <= epoch + (trainer.check_val_every_n_epoch or 1)
+    return trainer.state.fn != TrainerFn.FITTING or last or not waiting
+
+
+def choose_samples(trainer: L.Trainer, count: int, seed: int) -> list[int]:
+    """`count` of the samples that are validated, or tested, by their places in the data set."""
+    batches = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
+    numbers = sample_numbers(validation_loader(trainer), trainer.world_size, batches[0])
+    return [numbers[place] for place in choose(len(numbers), count, seed)]
+
+
 def validation_loader(trainer: L.Trainer) -> DataLoader[Any]:
-    """The first validation loader, refused where single samples cannot be asked for by number."""
-    loader = next(iter(CombinedLoader(trainer.val_dataloaders).flattened), None)
+    """The first validation loader, in a test the first one of it; refused where samples have no number."""
+    loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+    loader = next(iter(CombinedLoader(loaders).flattened), None)
     dataset = getattr(loader, "dataset", None)
     countable = dataset is not None and not isinstance(dataset, IterableDataset) and hasattr(dataset, "__len__")
     if not isinstance(loader, DataLoader) or not countable or loader.collate_fn is None:
         msg = (
-            "explanations need a validation DataLoader over a map-style data set (with __len__ and __getitem__), "
+            "explanations and attacks need a DataLoader over a map-style data set (with __len__ and __getitem__), "
             f"got {type(loader).__name__} over {type(dataset).__name__}"
         )
         raise TypeError(msg)
@@ -100,12 +117,6 @@ def sample_numbers(loader: DataLoader[Any], world_size: int = 1, batches: float 
         "SequentialSampler, RandomSampler, SubsetRandomSampler, DistributedSampler (or torch.utils.data.Subset)"
     )
     raise TypeError(msg)
-
-
-def chosen_numbers(trainer: L.Trainer, count: int, seed: int) -> list[int]:
-    """`count` places in the validation set, the same on all ranks and in every run with this seed."""
-    numbers = sample_numbers(validation_loader(trainer), trainer.world_size, trainer.num_val_batches[0])
-    return [numbers[place] for place in choose(len(numbers), count, seed)]
 
 
 def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int) -> Iterator[Samples]:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import lightning as L
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lit_attr._run_dir import run_dir
 from lit_attr.metrics import Summary
-from lit_attr.visual import log_curves, log_images, log_table, save_png
+from lit_attr.visual import Score, log_curves, log_images, log_table, save_png, scores_picture
 
 _COUNTS = ["samples", "undefined", "invalid"]  # of a summary: those with a value, and those that are skipped
 Scores = dict[tuple[str, str], float]
@@ -56,11 +56,13 @@ class Report:
         records: in the order in which the samples were chosen.
         summaries: of the metrics, over the samples.
         along: per metric with a curve, what the curve runs along.
+        better: per metric, whether higher is better; None where neither is.
     """
 
     records: list[Record]
     summaries: Summaries
     along: Mapping[str, str]
+    better: Mapping[str, bool | None] = field(default_factory=dict)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -81,6 +83,16 @@ class Report:
                 found.setdefault(metric, {})[method] = curve.tolist()
         return found
 
+    @property
+    def picture(self) -> NDArray[np.uint8] | None:
+        """The scores of all samples as a picture; None where there are not several methods to compare."""
+        found: dict[str, dict[str, Score]] = {}
+        for (method, metric), groups in self.summaries.items():
+            score = Score(float(groups["all"].value), float(groups["all"].standard_error))
+            found.setdefault(metric, {})[method] = score
+        several = len({method for method, _ in self.summaries}) > 1
+        return scores_picture(found, self.better) if several else None
+
 
 def write_report(trainer: L.Trainer, report: Report, name: str = "explain") -> None:
     """Write pictures and tables once, from rank zero, under `name`; every rank must call it."""
@@ -88,13 +100,16 @@ def write_report(trainer: L.Trainer, report: Report, name: str = "explain") -> N
     if not trainer.is_global_zero or getattr(trainer, "fast_dev_run", False):
         return
     epoch, step = trainer.current_epoch, trainer.global_step
-    _write_files(Path(folder) / name, report, epoch, step)
+    summary = report.picture
+    _write_files(Path(folder) / name, report, epoch, step, summary)
     columns, rows = _table(report, epoch, step)
     drawn = [record for record in report.records if record.picture is not None]
     captions = [f"sample {r.index}: {r.prediction} ({r.confidence:.0%}), label {r.label}" for r in drawn]
     if drawn:
         pictures = [r.picture for r in drawn if r.picture is not None]
         log_images(trainer.loggers, f"{name}/panels", pictures, captions, step)
+    if summary is not None:
+        log_images(trainer.loggers, f"{name}/scores", [summary], ["scores, with one standard error"], step)
     log_table(trainer.loggers, f"{name}/samples", columns, rows, step)
     for metric, by_method in report.curves.items():
         points = len(next(iter(by_method.values())))
@@ -102,12 +117,14 @@ def write_report(trainer: L.Trainer, report: Report, name: str = "explain") -> N
         log_curves(trainer.loggers, f"{name}/curves/{metric}", fractions, by_method, report.along[metric], step)
 
 
-def _write_files(folder: Path, report: Report, epoch: int, step: int) -> None:
+def _write_files(folder: Path, report: Report, epoch: int, step: int, summary: NDArray[np.uint8] | None) -> None:
     here = folder / f"epoch_{epoch:04d}_step_{step:06d}"  # an epoch may have several validations
     here.mkdir(parents=True, exist_ok=True)
     for record in report.records:
         if record.picture is not None:
             save_png(here / f"sample_{record.index:06d}.png", record.picture)
+    if summary is not None:
+        save_png(here / "scores.png", summary)
     columns, rows = _table(report, epoch, step)
     with (here / "samples.csv").open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])

@@ -31,7 +31,7 @@ from lit_attr.benchmark import (
 )
 from lit_attr.benchmark.runner import measure
 from lit_attr.callbacks._collect import (
-    chosen_numbers,
+    choose_samples,
     class_name,
     gather,
     own_samples,
@@ -114,14 +114,14 @@ class BenchmarkCallback(L.Callback):
         benchmark = Benchmark(self.methods, self.metrics, self.controls, class_name(trainer))
         with private_rng(pl_module.device):  # loading, drawing and loggers may draw random numbers
             if getattr(trainer, "fast_dev_run", False):
-                for batch in self._batches(trainer, pl_module, chosen_numbers(trainer, trainer.world_size, self.seed)):
+                for batch in self._batches(trainer, pl_module, choose_samples(trainer, trainer.world_size, self.seed)):
                     measure(benchmark, pl_module, batch)
                 return
             self._run(trainer, pl_module, benchmark)
 
     def _run(self, trainer: L.Trainer, module: L.LightningModule, benchmark: Benchmark) -> None:
         store = self._claim(trainer, module)
-        chosen = chosen_numbers(trainer, self.num_samples, self.seed)
+        chosen = choose_samples(trainer, self.num_samples, self.seed)
         mine = [str(number) for number in chosen[trainer.global_rank :: trainer.world_size]]
         with ExitStack() as stack:
             report = _Line(trainer, stack)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,8 +15,9 @@ from lit_attr._guard import private_rng
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import (
     Samples,
-    chosen_numbers,
+    choose_samples,
     class_name,
+    due,
     gather,
     own_samples,
     require_whole_model,
@@ -39,9 +39,9 @@ class ExplanationCallback(L.Callback):
 
     Works with any LightningModule whose `forward` gives logits and whose validation batches are `(inputs, labels)`.
     Each chosen sample is explained once, by one rank; scores are those of all of them. Logs `explain/<method>/<metric>`
-    for checkpoints and schedules to monitor; panels, a table of the samples and the mean curves go to every logger that
-    can show them, and into `explain/` of the run's folder. Training with the callback gives the same weights, to the
-    bit, as training without it.
+    for checkpoints and schedules to monitor; panels, a table of the samples, the mean curves and the scores of several
+    methods as a picture go to every logger that can show them, and into `explain/` of the run's folder. Training with
+    the callback gives the same weights, to the bit, as training without it.
 
     Args:
         methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
@@ -136,7 +136,7 @@ class ExplanationCallback(L.Callback):
             if trainer.sanity_checking:
                 self._explain(trainer, pl_module, num_samples=1)
                 return
-            if self._due(trainer) or not self._last:
+            if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
                 records = self._explain(trainer, pl_module, self.num_samples)
                 report = self._summary(records)
                 self._last = {f"{self.name}/{label}": value for label, value in report.scores.items()}
@@ -145,15 +145,9 @@ class ExplanationCallback(L.Callback):
         # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
         pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
 
-    def _due(self, trainer: L.Trainer) -> bool:
-        epoch, end = trainer.current_epoch, trainer.max_epochs or -1
-        waiting = self._epoch < epoch < self._epoch + self.every_n_epochs
-        last = 0 < end <= epoch + (trainer.check_val_every_n_epoch or 1)
-        return trainer.state.fn != TrainerFn.FITTING or last or not waiting
-
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
-        chosen = chosen_numbers(trainer, num_samples, self.seed)
+        chosen = choose_samples(trainer, num_samples, self.seed)
         for metrics in self.metrics.values():
             for metric in metrics.values():
                 metric.reset()
@@ -210,7 +204,8 @@ class ExplanationCallback(L.Callback):
             for label, metric in metrics.items()
         }
         along = {label: metric.ALONG for metrics in self.metrics.values() for label, metric in metrics.items()}
-        return Report(sorted(gather(records), key=lambda record: record.order), summaries, along)
+        better = {label: metric.higher_is_better for named in self.metrics.values() for label, metric in named.items()}
+        return Report(sorted(gather(records), key=lambda record: record.order), summaries, along, better)
 
 
 def _row(maps: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:

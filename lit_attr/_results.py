@@ -44,7 +44,8 @@ def _print(values: dict[str, float], title: str, folder: Path | None, best: str)
     plain = Table(title=title)
     plain.add_column("metric")
     plain.add_column("value", justify="right")
-    for name in sorted(values.keys() - scores.keys()):
+    robust = {name for name in values if name.startswith("robust/")}  # RobustnessCallback has a table of its own
+    for name in sorted(values.keys() - scores.keys() - robust):
         plain.add_row(escape(name), f"{values[name]:.4f}")
     for table in [plain, _explanations(scores)] if scores else [plain]:
         # At full width: Rich would rather cut numbers than exceed a narrow terminal, or the 80 columns of a file.

@@ -10,9 +10,10 @@ import yaml
 from _reference.command import prepare
 from _reference.fake_data import accept_any_cifar, write_cifar, write_mnist, write_tree
 from _reference.foreign import trainer
-from lit_attr.attribution import available
+from lit_attr.attribution import METHODS, available
 from lit_attr.cli import main
 from lit_attr.modules import Classifier
+from lit_attr.updates import UPDATES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -94,6 +95,30 @@ def test_the_benchmark_measures_all_that_it_names(tmp_path, monkeypatch, request
 def test_the_overlay_of_all_methods_has_all():
     overlay = yaml.safe_load((CONFIGS / "overlays" / "explain_all.yaml").read_text())
     assert sorted(overlay["explanations"]["methods"]) == available()
+
+
+def test_the_benchmark_of_update_rules_has_all():
+    methods = yaml.safe_load((CONFIGS / "benchmark" / "update_methods.yaml").read_text())["explanations"]["methods"]
+    assert {settings["class"] for settings in methods.values()} == {"fundamental"}
+    named = [settings["update"] for settings in methods.values()]
+    rules = [update["class"] if isinstance(update, dict) else update for update in named]
+    assert {rule for rule in rules if rule in UPDATES.names()} == set(UPDATES.names()) - {"advgan"}  # needs a file
+    assert all(rule in UPDATES.names() or rule.startswith("torchattacks.") for rule in rules)
+
+
+def test_rules_of_the_benchmark_go_equally_far():
+    """As far in ten steps of 2/255 as FGSM in one; a step of given length is as long as one of signs at 32 x 32."""
+    methods = yaml.safe_load((CONFIGS / "benchmark" / "update_methods.yaml").read_text())["explanations"]["methods"]
+    built = METHODS.build_all(methods)
+    way = built["bim"].steps * built["bim"].update.alpha
+    assert built["fgsm"].steps * built["fgsm"].update.alpha == pytest.approx(way, rel=1e-3)
+    assert built["l2"].update.alpha == pytest.approx(built["bim"].update.alpha * 32, rel=1e-3)
+    step = {
+        name: method.update.alpha
+        for name, method in built.items()
+        if hasattr(method.update, "alpha") and method.update.length == "linf"
+    }
+    assert {name for name, alpha in step.items() if alpha != built["bim"].update.alpha} == {"fgsm"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))

@@ -14,6 +14,7 @@ LAYERS = [
     {"_checks"},
     {"targets", "objectives", "baselines", "_guard", "_chunks", "visual", "loggers", "_run_dir"},
     {"_view"},
+    {"_places"},
     {"updates", "corruptions"},
     {"attribution", "attacks"},
     {"metrics"},

@@ -1,9 +1,9 @@
 """The contract of every attack: frozen settings, called with a model, samples and their classes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,9 @@ from lit_attr._checks import ArgumentError, batch_limit, not_negative_int, setti
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.registry import Registry
 from lit_attr.targets import ClassTarget, Target
-from lit_attr.updates import Walks, at_goal, left_class, plain_name
+from lit_attr.updates import Norm, Walks, at_goal, left_class, plain_name
 
-__all__ = ["ATTACKS", "Attack", "Attacked", "Targeted", "get_attack"]
+__all__ = ["ATTACKS", "Attack", "Attacked", "Targeted", "get_attack", "get_attacks"]
 
 Targeted: TypeAlias = bool | Literal["least_likely", "random"]
 
@@ -50,6 +50,8 @@ class Attack(ABC):
             halves it when memory runs out.
     """
 
+    TARGETABLE: ClassVar[bool] = True  # whether it can seek a class
+
     targeted: Targeted = False
     seed: int = 0
     max_batch: int | None = None
@@ -60,6 +62,8 @@ class Attack(ABC):
         not_negative_int("seed", self.seed)
         if not isinstance(self.targeted, bool) and self.targeted not in ("least_likely", "random"):
             raise ArgumentError("targeted", self.targeted, "true, false, 'least_likely' or 'random'")
+        if self.targeted and not self.TARGETABLE:
+            raise ArgumentError("targeted", self.targeted, f"false for {type(self).__name__}")
 
     def __call__(
         self,
@@ -107,6 +111,27 @@ class Attack(ABC):
         """Passes per sample of a call with a given target; the most where an attack may end early."""
         found = self.cost()
         return Passes(found.forward + isinstance(self.targeted, str), found.backward)
+
+    @property
+    def ball(self) -> tuple[float, Norm] | None:
+        """The radius that it keeps to, and the norm; None where it has none."""
+        eps = getattr(self, "eps", None)
+        return None if eps is None else (float(eps), getattr(self, "norm", "linf"))
+
+    def at_radius(self, eps: float) -> Self:
+        """With another radius, and steps as large beside it as they were; without a radius as it is.
+
+        Example:
+            >>> changed = get_attack("pgd", eps=8 / 255, alpha=2 / 255).at_radius(16 / 255)
+            >>> round(changed.eps * 255, 6), round(changed.alpha * 255, 6)
+            (16.0, 4.0)
+        """
+        if self.ball is None:
+            return self
+        old, alpha = self.ball[0], getattr(self, "alpha", None)
+        scaled = {} if alpha is None or not old else {"alpha": alpha * eps / old}
+        settings: dict[str, Any] = {"eps": eps, **scaled}
+        return replace(self, **settings)
 
     @abstractmethod
     def perturb(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:
@@ -169,7 +194,8 @@ ATTACKS: Registry[Attack] = Registry("attack", Attack)  # type: ignore[type-abst
 def get_attack(attack: str | Mapping[str, Any] | Attack, **settings: Any) -> Attack:
     """The attack behind a name and settings, or behind settings with the name under `class`; one as it is.
 
-    Names are read without regard to case, ABE's abbreviations are known.
+    Names are read without regard to case, ABE's abbreviations are known. One that is none of `ATTACKS`, and
+    "torchattacks.NAME", is an attack of torchattacks (see `TorchAttack`), with its settings.
 
     Raises:
         ValueError: for an unknown name or setting.
@@ -178,11 +204,57 @@ def get_attack(attack: str | Mapping[str, Any] | Attack, **settings: Any) -> Att
         >>> get_attack("PGD", steps=20).steps, get_attack({"class": "MIM", "eps": 0.1}).eps
         (20, 0.1)
     """
-    if isinstance(attack, str):
-        return ATTACKS.build(plain_name(attack), settings)
+    if isinstance(attack, Attack):
+        return replace(attack, **settings)
     if isinstance(attack, Mapping):
         settings = {**attack, **settings}
-        return ATTACKS.build(plain_name(str(settings.pop("class", ""))), settings)
-    if not isinstance(attack, Attack):
+        attack = str(settings.pop("class", ""))
+    if not isinstance(attack, str):
         raise ArgumentError("attack", attack, "the name of an attack, settings, or an Attack")
-    return replace(attack, **settings)
+    name = plain_name(attack)
+    if name not in ATTACKS.names():
+        from lit_attr.attacks.foreign import TorchAttack  # it needs `Attack`
+
+        if TorchAttack.knows(name):
+            own = {key: settings.pop(key) for key in TorchAttack.OWN & settings.keys()}
+            return TorchAttack(name, settings, **own)
+    return ATTACKS.build(name, settings)
+
+
+def get_attacks(
+    attacks: Sequence[str | Mapping[str, Any] | Attack] | Mapping[str, Mapping[str, Any] | Attack | None],
+) -> dict[str, Attack]:
+    """Attacks by the name they are logged under.
+
+    Args:
+        attacks: a list of what `get_attack` takes, or a mapping from the name to log under to an attack or to settings.
+            In settings the key `class` names the attack where it differs from the key of the mapping.
+
+    Raises:
+        ValueError: for an unknown name or setting, or a name given twice.
+
+    Example:
+        >>> get_attacks({"pgd": {}, "pgd_100": {"class": "pgd", "steps": 100}})["pgd_100"].steps
+        100
+    """
+    pairs: list[tuple[str, str | Mapping[str, Any] | Attack]]
+    if isinstance(attacks, Mapping):
+        pairs = [
+            (key, it if isinstance(it, Attack) else {"class": key} | dict(it or {})) for key, it in attacks.items()
+        ]
+    else:
+        pairs = [(_label(it), it) for it in attacks]
+    found: dict[str, Attack] = {}
+    for label, it in pairs:
+        if label in found:
+            msg = f"attack '{label}' is given twice; use a mapping with two names"
+            raise ValueError(msg)
+        found[label] = get_attack(it)
+    return found
+
+
+def _label(attack: str | Mapping[str, Any] | Attack) -> str:
+    """The name to log under where none is given."""
+    if isinstance(attack, Attack):
+        return str(getattr(attack, "name", "") or ATTACKS.name_of(attack)).casefold()
+    return plain_name(str(attack if isinstance(attack, str) else attack.get("class"))).rpartition(".")[2].casefold()

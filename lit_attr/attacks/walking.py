@@ -84,8 +84,10 @@ class WalkingAttack(Attack):
         rule = self.rule
         own, guided = (rule.passes, rule.guided) if isinstance(rule, UpdateRule) else (Passes(0, 0), True)
         steps = self.steps * self.restarts
+        once = rule.once if isinstance(rule, UpdateRule) else Passes(0, 0)
         turns = steps + self.restarts if self._watched else steps * guided
-        return Passes(turns + steps * own.forward, steps * (guided + own.backward))
+        forward = turns + steps * own.forward + self.restarts * once.forward
+        return Passes(forward, steps * (guided + own.backward) + self.restarts * once.backward)
 
     def perturb(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:
         """All runs."""

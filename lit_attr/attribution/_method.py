@@ -108,9 +108,8 @@ class Method(ABC):
         return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
 
     def __hash__(self) -> int:
-        """Of the settings; tensors that are equal have equal hashes."""
-        settings = [getattr(self, f.name) for f in fields(self)]
-        return hash(tuple(tuple(s.shape) if isinstance(s, Tensor) else s for s in settings))
+        """Of the settings; tensors and mappings that are equal have equal hashes."""
+        return hash(tuple(_hashable(getattr(self, f.name)) for f in fields(self)))
 
     def __call__(self, model: nn.Module, inputs: Tensor, target: int | Tensor | Target | None = None) -> Tensor:
         """The attribution alone; see `explain`. Costs `passes()`, and one forward more where `target` is None."""
@@ -158,6 +157,12 @@ class Method(ABC):
     @abstractmethod
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """What `passes` gives, for the settings as they stand."""
+
+
+def _hashable(setting: Any) -> Any:
+    if isinstance(setting, Tensor):
+        return tuple(setting.shape)
+    return frozenset(setting) if isinstance(setting, Mapping) else setting
 
 
 def _same(one: object, other: object) -> bool:

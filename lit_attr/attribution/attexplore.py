@@ -8,7 +8,7 @@ the walk follows, a normalised and smoothed gradient with momentum: `accumulate=
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
@@ -16,9 +16,21 @@ from lit_attr._view import Passes, View
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.path.integral import WalkRule, check_walk_rule, integrate, walk_passes
 from lit_attr.objectives import Objective, get_objective
-from lit_attr.updates import SSA, Bounds, Region, Route, Walks, check_bounds, get_bounds
+from lit_attr.updates import (
+    Bounds,
+    IterativeRule,
+    Region,
+    Route,
+    Update,
+    Walks,
+    check_bounds,
+    fitted,
+    get_bounds,
+)
 
 __all__ = ["AttEXplore"]
+
+_OF_COPIES = ("copies", "rho", "sigma", "momentum", "diversity", "smoothing")  # the settings of SSA
 
 
 @METHODS.register("attexplore")
@@ -38,8 +50,13 @@ class AttEXplore(Method):
         momentum: share of the gradients of earlier steps; 0 for none.
         diversity: probability with which a copy is resized and moved.
         smoothing: side in pixels of the Gaussian that smooths gradients, odd; 1 for none.
+        update: the update rule: its name, its settings with the name under `class`, or a function of a
+            `lit_attr.updates.Step`. Another one than "ssa" takes the place of the copies: its steps are eps / T long,
+            and of the settings `copies` to `smoothing` it takes those that differ from the defaults, unless its own
+            settings say otherwise (see `lit_attr.updates.fitted`).
         accumulate: "gradient" sums that of f; "surrogate" sums v_t itself, which is cheaper by one backward pass a
-            step, has no unit, is not complete, and as it is smoothed and resized gives something to unused pixels.
+            step, has no unit, is not complete, and as it is smoothed and resized gives something to unused pixels;
+            of update rules that have a v_t (see `lit_attr.updates.IterativeRule`).
         rule: of "gradient", the end of a step at which it is taken: "left", or the mean of both, "trapezoid".
         substeps: of "gradient", into how many parts the rule divides each step; one beyond the first costs a forward
             and a backward pass. More of them make the sum complete where steps are large.
@@ -69,6 +86,7 @@ class AttEXplore(Method):
     momentum: float = 1.0
     diversity: float = 0.5
     smoothing: int = 7
+    update: str | Mapping[str, Any] | Update = "ssa"
     accumulate: Literal["gradient", "surrogate"] = "gradient"
     rule: WalkRule = "trapezoid"
     substeps: int = 1
@@ -80,8 +98,10 @@ class AttEXplore(Method):
         super().__post_init__()
         positive_int("steps", self.steps)
         not_negative("eps", self.eps)
-        self._update()  # refuses what it does not accept
+        update = self._update()  # refuses what it does not accept
         one_of("accumulate", self.accumulate, ["gradient", "surrogate"])
+        if self.accumulate == "surrogate" and not isinstance(update, IterativeRule):
+            raise ArgumentError("update", self.update, "a rule with a velocity for accumulate='surrogate'")
         check_walk_rule(self.rule)
         positive_int("substeps", self.substeps)
         if self.accumulate == "surrogate" and self.substeps > 1:
@@ -91,11 +111,12 @@ class AttEXplore(Method):
     def attribute(self, view: View) -> Explanation:
         """One walk per sample, down the objective."""
         objective, surrogate = get_objective(self.objective), self.accumulate == "surrogate"
+        update = self._update()
         route = Route(
-            update=self._update(),
+            update=update,
             steps=self.steps,
             region=Region(self.eps, get_bounds(self.bounds, view.inputs)),
-            loss=objective if surrogate else None,
+            loss=objective if surrogate and getattr(update, "loss", None) is None else None,
             seed=self.seed,
             substeps=self.substeps,
             max_batch=self.max_batch,
@@ -106,19 +127,18 @@ class AttEXplore(Method):
         return integrate(view, view.inputs, walks, route, objective, self.rule)
 
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
-        """One forward and one backward pass a copy and step, and both at the walk's points (see `accumulate`)."""
-        copies = self.steps * self.copies
-        points = walk_passes(1, self.steps, self.rule, own_loss=False, substeps=self.substeps)
-        along = 0 if self.accumulate == "surrogate" else points.backward
-        return Passes(points.forward + copies, along + copies)
+        """One forward and one backward pass a copy and step, and both at the walk's points (see `accumulate`).
 
-    def _update(self) -> SSA:
-        return SSA(
-            alpha=self.eps / self.steps,
-            copies=self.copies,
-            rho=self.rho,
-            sigma=self.sigma,
-            momentum=self.momentum,
-            diversity=self.diversity,
-            smoothing=self.smoothing,
-        )
+        With another update rule, what that evaluates instead of the copies; of a plain function it is not known.
+        """
+        update = self._update()
+        found = walk_passes(1, self.steps, self.rule, own_loss=False, substeps=self.substeps, update=update)
+        if self.accumulate == "surrogate" and isinstance(update, IterativeRule):
+            backward = update.once.backward + self.steps * (update.passes.backward + update.guided)
+            return Passes(found.forward, backward)
+        return found
+
+    def _update(self) -> Update:
+        defaults = {field.name: field.default for field in fields(self)}
+        wanted = {name: getattr(self, name) for name in _OF_COPIES if getattr(self, name) != defaults[name]}
+        return fitted(self.update, alpha=self.eps / self.steps, eps=self.eps, wanted=wanted)

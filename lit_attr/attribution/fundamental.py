@@ -18,7 +18,6 @@ from lit_attr.updates import (
     Region,
     Route,
     Update,
-    UpdateRule,
     Walks,
     check_bounds,
     get_bounds,
@@ -105,8 +104,5 @@ class FundamentalAttribution(Method):
 
         What the update rule evaluates by itself comes on top; of a plain function that is not known.
         """
-        rule = self.update if isinstance(self.update, UpdateRule) else None
-        own_loss = (self.loss or (rule and rule.loss)) is not None and (rule is None or rule.guided)
-        walks = walk_passes(1, self.steps, self.rule, own_loss=own_loss, substeps=self.substeps)
-        own = rule.passes if rule else Passes(0, 0)
-        return Passes(walks.forward + self.steps * own.forward, walks.backward + self.steps * own.backward)
+        update, own_loss = get_update(self.update), self.loss is not None
+        return walk_passes(1, self.steps, self.rule, own_loss=own_loss, substeps=self.substeps, update=update)

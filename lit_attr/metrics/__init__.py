@@ -9,6 +9,7 @@ from lit_attr.metrics.completeness import Completeness
 from lit_attr.metrics.deletion import Deletion
 from lit_attr.metrics.explanation_similarity import ExplanationSimilarity
 from lit_attr.metrics.gap import Gap
+from lit_attr.metrics.gradient_masking import Check, GradientMasking
 from lit_attr.metrics.image_text import (
     ImageConfidenceDrop,
     ImageConfidenceIncrease,
@@ -33,11 +34,14 @@ from lit_attr.metrics.perturbation_curves import PerturbationCurves
 from lit_attr.metrics.pic import AIC, SIC
 from lit_attr.metrics.random_logit import RandomLogit
 from lit_attr.metrics.road import ROAD, ROADLeRF, ROADMoRF
+from lit_attr.metrics.robust_accuracy import Outcome, RobustAccuracy, RobustSummary, WorstCase
 from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
 from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
 from lit_attr.metrics.subset_correlation import SubsetCorrelation
 from lit_attr.metrics.suite import MetricSuite
 from lit_attr.metrics.throughput import Speed, Throughput
+from lit_attr.metrics.transfer import Transfer, transfer_matrix
+from lit_attr.metrics.wilson import wilson_interval
 
 __all__ = [
     "AIC",
@@ -51,6 +55,7 @@ __all__ = [
     "AverageGain",
     "AverageIncrease",
     "AverageSensitivity",
+    "Check",
     "Completeness",
     "Complexity",
     "Deletion",
@@ -59,6 +64,7 @@ __all__ = [
     "ExplanationSimilarity",
     "Gap",
     "Gini",
+    "GradientMasking",
     "ImageConfidenceDrop",
     "ImageConfidenceIncrease",
     "ImageTextEvaluation",
@@ -71,6 +77,7 @@ __all__ = [
     "MaskTopK",
     "MaxSensitivity",
     "MetricSuite",
+    "Outcome",
     "Perturbation",
     "PerturbationCurves",
     "PointingGame",
@@ -79,11 +86,17 @@ __all__ = [
     "RandomLogit",
     "RelevanceMass",
     "RelevanceRank",
+    "RobustAccuracy",
+    "RobustSummary",
     "Speed",
     "SubsetCorrelation",
     "Summary",
     "TextConfidenceDrop",
     "TextConfidenceIncrease",
     "Throughput",
+    "Transfer",
+    "WorstCase",
     "available",
+    "transfer_matrix",
+    "wilson_interval",
 ]

@@ -23,6 +23,7 @@ from lit_attr.metrics.perturbation_curves import perturbation_curves
 from lit_attr.metrics.pic import aic, sic
 from lit_attr.metrics.random_logit import random_logit
 from lit_attr.metrics.road import road, road_lerf, road_morf
+from lit_attr.metrics.robust_accuracy import robust_accuracy, worst_case
 from lit_attr.metrics.sensitivity import average_sensitivity, max_sensitivity
 from lit_attr.metrics.shape import complexity, effective_complexity, gini
 from lit_attr.metrics.subset_correlation import subset_correlation
@@ -58,6 +59,8 @@ __all__ = [
     "road",
     "road_lerf",
     "road_morf",
+    "robust_accuracy",
     "sic",
     "subset_correlation",
+    "worst_case",
 ]

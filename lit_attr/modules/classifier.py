@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, Mul
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
+from lit_attr.modules.adversarial import AdversarialTraining, TrainingBatch, get_training
 from lit_attr.modules.backbones import build_backbone
 from lit_attr.modules.normalize import Normalize
 from lit_attr.registry import import_path
@@ -27,7 +28,9 @@ class Classifier(L.LightningModule):
     """An image classifier: images `[B, C, H, W]` in [0, 1] to logits `[B, num_classes]`.
 
     Batches are `(images, labels)`. Logs `train/loss` and, for `val` and `test`, loss, accuracy, calibration error
-    (15 bins, L1) and AUROC (one against rest, mean over the classes that occur).
+    (15 bins, L1) and AUROC (one against rest, mean over the classes that occur). Adversarial training also logs
+    `train/loss_adversarial`, the part of the loss that is owed to adversarial samples, and `train/robust_accuracy`, the
+    accuracy on them as they are trained on.
 
     Args:
         model: a name (see `build_backbone`), the import path of a module class that takes `num_classes`, or a module
@@ -40,6 +43,9 @@ class Classifier(L.LightningModule):
         label_smoothing: share of the target probability that is spread over all classes, in [0, 1).
         mixup: alpha of the Beta distribution of mixup; 0 is off.
         cutmix: alpha of cutmix; 0 is off. With both, each batch gets one of them.
+        adversarial: train against attacks: the name of a recipe ("pgd_at", "trades", "mart", "fast", "free"), or its
+            settings with the name under `class` (see `lit_attr.modules.adversarial`); not with mixup and cutmix. From
+            Python also an `AdversarialTraining`, which is not stored as a hyper-parameter.
         lr: peak learning rate of the default optimiser (AdamW, one cycle over the whole run). Without effect where an
             optimiser is configured (`--optimizer` on the command line).
         weight_decay: of the default optimiser.
@@ -64,6 +70,7 @@ class Classifier(L.LightningModule):
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         cutmix: float = 0.0,
+        adversarial: str | dict[str, Any] | None = None,
         lr: float = 2e-3,
         weight_decay: float = 0.05,
     ) -> None:
@@ -75,7 +82,8 @@ class Classifier(L.LightningModule):
         for name, value in {"mixup": mixup, "cutmix": cutmix, "lr": lr, "weight_decay": weight_decay}.items():
             not_negative(name, value)
         mean, std = [float(v) for v in mean], [float(v) for v in std]
-        self.save_hyperparameters(ignore=["model"] if isinstance(model, nn.Module) else [])
+        objects = {"model": isinstance(model, nn.Module), "adversarial": isinstance(adversarial, AdversarialTraining)}
+        self.save_hyperparameters(ignore=[name for name, is_one in objects.items() if is_one])
         self.hparams.update(weights=None)
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
@@ -83,6 +91,12 @@ class Classifier(L.LightningModule):
         self.normalize = Normalize(mean, std)
         self.model = _network(model, num_classes, len(mean), weights)
         self.mix = _mixing(mixup, cutmix, num_classes)
+        self.adversarial = None if adversarial is None else get_training(adversarial)
+        if self.adversarial is not None:
+            _one_class_per_image(mixup, cutmix)
+            if label_smoothing and not self.adversarial.SMOOTHS:
+                raise ArgumentError("label_smoothing", label_smoothing, f"0 for {type(self.adversarial).__name__}")
+        self._memory: dict[str, Tensor] = {}  # of adversarial training, from batch to batch
         metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(num_classes, average="micro"),
@@ -112,12 +126,60 @@ class Classifier(L.LightningModule):
                 msg = f"the model has {name} = {own}, the data {theirs}; set {hint} of the model to fit the data"
                 raise ValueError(msg)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Cross entropy of one batch, mixed where asked for."""
+    def on_fit_start(self) -> None:
+        """Begin without what an earlier run carried on."""
+        self._memory.clear()
+
+    def on_train_epoch_start(self) -> None:
+        """Refuse to accumulate gradients over batches that are each trained on several times."""
+        batches = self.trainer.accumulate_grad_batches
+        if self.adversarial is not None and self.adversarial.updates > 1 and batches > 1:
+            name = type(self.adversarial).__name__
+            raise ArgumentError("accumulate_grad_batches", batches, f"1 for {name}, which replays each batch")
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross entropy of one batch, mixed where asked for, or the loss of adversarial training."""
+        if self.adversarial is not None:
+            return self._adversarial_step(self.adversarial, batch, batch_idx)
         images, labels = batch if self.mix is None else self.mix(*batch)
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.label_smoothing)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(images))
         return loss
+
+    def _adversarial_step(self, recipe: AdversarialTraining, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        epochs = self.current_epoch + batch_idx / self.trainer.num_training_batches  # infinitely many count as none
+        found = recipe(
+            TrainingBatch(
+                model=self,
+                images=images,
+                labels=labels,
+                number=batch_idx,
+                share=recipe.share(epochs),
+                smoothing=self.label_smoothing,
+                rank=self.global_rank,
+                memory=self._memory,
+            )
+        )
+        values = {
+            "loss_adversarial": found.adversarial,
+            "robust_accuracy": found.withstood.float().mean(),
+            **found.more,
+        }
+        self.log("train/loss", found.loss, prog_bar=True, batch_size=len(images))
+        self.log_dict({f"train/{name}": value for name, value in values.items()}, batch_size=len(images))
+        return found.loss
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """One update of the weights, or as many as the recipe wants of a batch, each from a training step anew."""
+        for _ in range(1 if self.adversarial is None else self.adversarial.updates):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Loss and metrics of one batch."""
@@ -198,6 +260,12 @@ def _network(model: str | nn.Module, num_classes: int, in_channels: int, weights
     if not isinstance(network, nn.Module):
         raise ArgumentError("model", model, "the import path of a module class")
     return network
+
+
+def _one_class_per_image(mixup: float, cutmix: float) -> None:
+    for name, value in {"mixup": mixup, "cutmix": cutmix}.items():
+        if value:
+            raise ArgumentError(name, value, "0 with `adversarial`: an attack is on one class per image")
 
 
 def _mixing(mixup: float, cutmix: float, num_classes: int) -> Any:

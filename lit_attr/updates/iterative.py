@@ -5,20 +5,24 @@ it to the memory of earlier steps and goes along. A rule is a choice of these; a
 translation invariance and Nesterov's look-ahead, are settings.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, one_of, positive_int
 from lit_attr._view import Passes
+from lit_attr.objectives import Objective
 from lit_attr.updates._maps import diversify, smooth
 from lit_attr.updates.region import Norm, Region
 from lit_attr.updates.rules import UPDATES, UpdateRule, unit
 from lit_attr.updates.step import Step
 
 __all__ = ["BIM", "DIFGSM", "FGSM", "MIFGSM", "NIFGSM", "PGD", "TIFGSM", "IterativeRule"]
+
+Copy: TypeAlias = Callable[[Tensor, Step, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -75,22 +79,31 @@ class IterativeRule(UpdateRule):
         """A forward and a backward pass a copy, where these are not the walk's own points."""
         return Passes(0, 0) if self.guided else Passes(self.count, self.count)
 
+    @property
+    def length(self) -> Norm:
+        """That of the step."""
+        return self.norm
+
     def copy(self, points: Tensor, step: Step, number: int) -> Tensor:  # noqa: ARG002 - a slot
         """Copy `number` of the points, `[N, ...]`; gradients go back through it."""
         return points
 
     def gradient(self, step: Step, ahead: Tensor | float) -> Tensor:
         """G before it is smoothed, `[N, ...]`; `ahead` is how far the step looks from x_t."""
-        if self.guided:
-            return step.ascent
-        images = step.points.dim() == 4
+        return step.ascent if self.guided else self.mean(step, ahead, self.copy, self.count)
 
-        def copy(points: Tensor, number: int) -> Tensor:
-            found = self.copy(points + ahead, step, number)
-            diverse = images and self.diversity
-            return diversify(found, self.diversity, step.generator, self.resize) if diverse else found
+    def mean(self, step: Step, ahead: Tensor | float, copy: Copy, count: int, score: Objective | None = None) -> Tensor:
+        """The mean gradient of `count` copies of x_t + ahead, diversified; of a score in place of the loss."""
 
-        return step.mean_ascent(copy, self.count)
+        def varied(points: Tensor, number: int) -> Tensor:
+            return self.varied(copy(points + ahead, step, number), step)
+
+        return step.mean_ascent(varied, count, score)
+
+    def varied(self, points: Tensor, step: Step) -> Tensor:
+        """Diversified points `[N, ...]`, if they are images and the rule does so."""
+        diverse = points.dim() == 4 and self.diversity
+        return diversify(points, self.diversity, step.generator, self.resize) if diverse else points
 
     def __call__(self, step: Step) -> Tensor:
         """The moves."""

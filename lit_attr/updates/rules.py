@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from lit_attr._checks import ArgumentError, not_negative
 from lit_attr._view import Passes
 from lit_attr.objectives import Objective
 from lit_attr.registry import Registry
+from lit_attr.updates.region import Norm
 from lit_attr.updates.step import Step, Update
 
 __all__ = ["UPDATES", "L2Step", "UpdateRule", "get_update", "plain_name", "unit"]
@@ -28,6 +29,11 @@ class UpdateRule(ABC):
         return Passes(0, 0)
 
     @property
+    def once(self) -> Passes:
+        """What it evaluates before the first step, per walk."""
+        return Passes(0, 0)
+
+    @property
     def guided(self) -> bool:
         """Whether the rule looks at `Step.ascent`."""
         return True
@@ -36,6 +42,26 @@ class UpdateRule(ABC):
     def loss(self) -> Objective | None:
         """What the rule must climb, as a function of evidence and goal; None for whatever the walk climbs."""
         return None
+
+    @property
+    def ceiling(self) -> float | None:
+        """The value above which the rule's loss is not climbed any further; None climbs on."""
+        return None
+
+    @property
+    def length(self) -> Norm | None:
+        """The norm in which a step is `alpha` long (and `eps` a radius, where there is one); None where it is not."""
+        return None
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of its settings."""
+        return frozenset(getattr(self, "__dataclass_fields__", ()))
+
+    def having(self, settings: Mapping[str, Any]) -> "UpdateRule":
+        """The rule with other values of some of its settings."""
+        rule: Any = self
+        return replace(rule, **settings) if settings else rule  # type: ignore[no-any-return]
 
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:
@@ -59,6 +85,11 @@ class L2Step(UpdateRule):
     def __post_init__(self) -> None:
         not_negative("alpha", self.alpha)
 
+    @property
+    def length(self) -> Norm:
+        """Euclidean."""
+        return "l2"
+
     def __call__(self, step: Step) -> Tensor:
         """The moves."""
         return self.alpha * unit(step.ascent)
@@ -66,6 +97,9 @@ class L2Step(UpdateRule):
 
 def get_update(update: str | Mapping[str, Any] | Update) -> Update:
     """The rule behind a name, or behind settings with the name under `class`; a function of a `Step` as it is.
+
+    A name that is none of `UPDATES`, and "torchattacks.NAME", is an attack of torchattacks (see `TorchAttacks`), in any
+    case; its settings stand beside the name, as does `bounds`.
 
     Raises:
         ValueError: for an unknown name or setting.
@@ -75,13 +109,25 @@ def get_update(update: str | Mapping[str, Any] | Update) -> Update:
         (L2Step(alpha=0.1), L2Step(alpha=0.5))
     """
     if isinstance(update, str):
-        return UPDATES.build(plain_name(update))
+        return _built(update, {})
     if isinstance(update, Mapping):
         settings = dict(update)
-        return UPDATES.build(plain_name(str(settings.pop("class", ""))), settings)
+        return _built(str(settings.pop("class", "")), settings)
     if not callable(update):
         raise ArgumentError("update", update, "the name of an update rule, settings, or a function of a Step")
     return update
+
+
+def _built(name: str, settings: dict[str, Any]) -> UpdateRule:
+    plain = plain_name(name)
+    if plain not in UPDATES.names():
+        from lit_attr.updates._torchattacks import attack_name  # they bring the library, and need `UpdateRule`
+        from lit_attr.updates.foreign import TorchAttacks
+
+        if plain.startswith("torchattacks.") or attack_name(plain):
+            bounds = settings.pop("bounds", "auto")
+            return TorchAttacks(plain, settings, bounds)
+    return UPDATES.build(plain, settings)
 
 
 def plain_name(name: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_attr._view import View
+from lit_attr.objectives import Objective
 from lit_attr.updates.walks import Walks
 
 __all__ = ["Step", "Update"]
@@ -29,7 +30,9 @@ class Step:
         generator: of this walk's random numbers, on the CPU.
         losses: the loss at other points, `[k N]` for k sets of points `[k N, ...]`, one set after the other: one
             forward pass each.
-        ascents: its gradient at other points, likewise: one forward and one backward pass each.
+        ascents: its gradient at other points, likewise: one forward and one backward pass each. A second argument is an
+            objective to climb in place of the loss.
+        bounds: the range of the inputs, or None.
         together: how many points are evaluated at once, for rules that make many.
     """
 
@@ -42,7 +45,8 @@ class Step:
     view: View
     generator: torch.Generator
     losses: Callable[[Tensor], Tensor]
-    ascents: Callable[[Tensor], Tensor]
+    ascents: Callable[[Tensor, Objective | None], Tensor]
+    bounds: tuple[float, float] | None = None
     together: int = 1
     memory: dict[str, Tensor] = field(default_factory=dict)
 
@@ -57,20 +61,23 @@ class Step:
         """Uniform numbers in [0, 1), `[N, ...]`, drawn as `normal` draws."""
         return self._draw(torch.rand)
 
-    def mean_ascent(self, variant: Callable[[Tensor, int], Tensor], copies: int) -> Tensor:
+    def mean_ascent(
+        self, variant: Callable[[Tensor, int], Tensor], copies: int, objective: Objective | None = None
+    ) -> Tensor:
         """The mean over `copies` variants of the gradient of their loss with respect to the points, `[N, ...]`.
 
         Args:
             variant: makes set number 0, 1, ... of variants `[N, ...]` of the points it is given; gradients go back
                 through it.
             copies: how many sets.
+            objective: to climb in place of the loss.
         """
         size = max(1, self.together // max(1, len(self.points)))
         total = torch.zeros_like(self.points)
         points = self.points.detach().requires_grad_()
         for first in range(0, copies, size):
             sets = torch.cat([variant(points, number) for number in range(first, min(first + size, copies))])
-            found = self.ascents(sets.detach())
+            found = self.ascents(sets.detach(), objective)
             with torch.autocast(points.device.type, enabled=False):
                 total += torch.autograd.grad(sets, points, found)[0]
         return total / copies

@@ -65,6 +65,11 @@ class Route:
         found: Objective | None = self.loss or getattr(self.update, "loss", None)
         return found
 
+    @property
+    def ceiling(self) -> float | None:
+        """Of the rule, if the loss is its own."""
+        return None if self.loss else getattr(self.update, "ceiling", None)
+
 
 class Turn(NamedTuple):
     """The walks that were under way at x_t, n of N; t = 0..steps.
@@ -158,6 +163,7 @@ def walk(
                 generator=generator,
                 losses=partial(model.losses, left),
                 ascents=partial(model.ascents, left),
+                bounds=route.region.bounds,
                 together=route.max_batch or default_chunk(view.inputs),
                 memory=memory,
             )
@@ -256,15 +262,15 @@ class _Asked:
         none = self.objective is None
         return torch.cat(evidences), None if none else values, None if none else gradients, ascents
 
-    def ascents(self, walks: Walks, points: Tensor) -> Tensor:
-        """The gradient of the loss at k sets of points, `[k N, ...]`."""
+    def ascents(self, walks: Walks, points: Tensor, objective: Objective | None = None) -> Tensor:
+        """The gradient of the loss, or of an objective in its place, at k sets of points, `[k N, ...]`."""
         found = torch.empty_like(points)
         every = _for_sets(walks, points)
 
         def work(first: int, stop: int) -> None:
             some = every.at(torch.arange(first, stop, device=points.device))
             at = self._at(points[first:stop])
-            loss = self._loss(self.view.evidence(at, some.rows), some)
+            loss = self._loss(self.view.evidence(at, some.rows), some, objective)
             found[first:stop] = self.view.derive(loss, at)[0]
 
         in_chunks(len(points), self.view.inputs, self.route.max_batch, work)
@@ -280,16 +286,18 @@ class _Asked:
         """Where the model is asked, ready to be differentiated."""
         return self.route.look(points).detach().to(self.view.inputs.dtype).requires_grad_()
 
-    def _loss(self, evidence: Tensor, walks: Walks) -> Tensor:
+    def _loss(self, evidence: Tensor, walks: Walks, objective: Objective | None = None) -> Tensor:
         """What the walks climb, `[n]`."""
-        climbed = self.route.climbed or self.objective
+        climbed = objective or self.route.climbed or self.objective
         if climbed is None:
             msg = "a walk without an objective needs a loss"
             raise ValueError(msg)
         values = climbed(evidence, walks.goal)
         if values.shape != walks.goal.shape:
             raise ArgumentError("loss", f"shape {tuple(values.shape)}", f"one value per row, [{len(walks.goal)}]")
-        return walks.toward * values
+        found = walks.toward * values
+        ceiling = None if objective else self.route.ceiling
+        return found if ceiling is None else found.clamp_max(ceiling)
 
 
 def _for_sets(walks: Walks, points: Tensor) -> Walks:

@@ -60,7 +60,7 @@ class Panel:
                 raise ArgumentError(f"maps['{name}']", f"shape {tuple(values.shape)}", f"of the image's size {size}")
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """A cell: the figure and the pixel, counted from its upper left corner, where the cell's picture begins."""
 
     figure: "Figure"
@@ -97,7 +97,7 @@ def draw(panel: Panel) -> RGB:
     kinds = list(dict.fromkeys(kind for curves in panel.curves.values() for kind in curves))
     cells = 1 + len(panel.maps) + len(kinds)
     lines = max([2, *(len(panel.scores.get(name, {})) + 1 for name in panel.maps)])
-    places = _places(cells, 1 + METHODS_IN_A_ROW + 2 if len(panel.maps) > METHODS_IN_A_ROW else cells, lines)
+    places = grid(cells, 1 + METHODS_IN_A_ROW + 2 if len(panel.maps) > METHODS_IN_A_ROW else cells, lines)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate({**panel.maps, **panel.curves})}
     place = next(places)
     _draw_input(place, panel)
@@ -108,7 +108,7 @@ def draw(panel: Panel) -> RGB:
     return to_array(place.figure)
 
 
-def _places(cells: int, most_columns: int, lines: int) -> Iterator[_Place]:
+def grid(cells: int, most_columns: int, lines: int) -> Iterator[Place]:
     """A new figure's cells, row by row; the rows are as equal as can be."""
     rows = math.ceil(cells / most_columns)
     columns = math.ceil(cells / rows)
@@ -116,32 +116,32 @@ def _places(cells: int, most_columns: int, lines: int) -> Iterator[_Place]:
     figure = new_figure(columns * CELL, rows * height)
     for cell in range(cells):
         row, column = divmod(cell, columns)
-        yield _Place(figure, column * CELL + (CELL - SIDE) // 2, row * height + HEAD)
+        yield Place(figure, column * CELL + (CELL - SIDE) // 2, row * height + HEAD)
 
 
-def _draw_input(place: _Place, panel: Panel) -> None:
+def _draw_input(place: Place, panel: Panel) -> None:
     known, right = panel.label is not None, panel.label == panel.prediction
     mark, colour = ("\N{CHECK MARK} ", RIGHT) if right else ("\N{BALLOT X} ", WRONG)
-    place.write(0, -22, _short(mark * known + panel.prediction), colour if known else INK, fontsize=9, weight="bold")
+    place.write(0, -22, short(mark * known + panel.prediction), colour if known else INK, fontsize=9, weight="bold")
     facts = f"{panel.confidence:.0%}  #{panel.index}" + f"  label: {panel.label}" * (known and not right)
-    place.write(0, -7, _short(facts, 38), PALE)
-    place.show(_fit(to_picture(panel.image)))
+    place.write(0, -7, short(facts, 38), PALE)
+    place.show(fit(to_picture(panel.image)))
     place.show(to_rgb(torch.linspace(-1, 1, SIDE).expand(6, -1)), SIDE + 8)
     place.write(0, SIDE + 8 + LINE + 2, "against", PALE)
     place.write(SIDE, SIDE + 8 + LINE + 2, "for", PALE, ha="right")
 
 
-def _draw_map(place: _Place, panel: Panel, name: str, colour: str) -> None:
+def _draw_map(place: Place, panel: Panel, name: str, colour: str) -> None:
     values, note = heat(panel.maps[name])
-    place.write(0, -7, _short(name), colour, fontsize=9, weight="bold")
-    place.show(_fit(overlay(panel.image, values)))
+    place.write(0, -7, short(name), colour, fontsize=9, weight="bold")
+    place.show(fit(overlay(panel.image, values)))
     for row, (metric, score) in enumerate(panel.scores.get(name, {}).items(), start=1):
-        place.write(0, SIDE + row * LINE, _short(metric), PALE)
-        place.write(SIDE, SIDE + row * LINE, _number(score), INK, ha="right")
+        place.write(0, SIDE + row * LINE, short(metric), PALE)
+        place.write(SIDE, SIDE + row * LINE, number(score), INK, ha="right")
     place.write(0, SIDE + (len(panel.scores.get(name, {})) + 1) * LINE, note, WRONG)
 
 
-def _draw_curves(place: _Place, panel: Panel, kind: str, colours: Mapping[str, str]) -> None:
+def _draw_curves(place: Place, panel: Panel, kind: str, colours: Mapping[str, str]) -> None:
     figure, margin = place.figure, 22
     width, height = figure.bbox.width, figure.bbox.height
     corner = (place.left + margin) / width, 1 - (place.top + SIDE) / height
@@ -152,14 +152,14 @@ def _draw_curves(place: _Place, panel: Panel, kind: str, colours: Mapping[str, s
             ys = to_numpy(curves[kind])
             area = panel.scores.get(name, {}).get(kind, float(np.trapezoid(ys, dx=1 / max(1, len(ys) - 1))))
             xs = list(np.linspace(0, 1, len(ys)))
-            lines.append(Line(f"{_short(name, 18)}  {area:.3f}", xs, ys.tolist(), colours[name]))
+            lines.append(Line(f"{short(name, 18)}  {area:.3f}", xs, ys.tolist(), colours[name]))
     plot_lines(axis, lines, kind, "fraction of the image", legend=len(lines) <= METHODS_IN_A_ROW + 1)
     axis.set_xlim(0, 1)
     if all(0 <= y <= 1 for line in lines for y in line.ys):  # probabilities: one scale for all samples
         axis.set_ylim(-0.01, 1.01)
 
 
-def _fit(picture: RGB) -> RGB:
+def fit(picture: RGB) -> RGB:
     """Scale to the side of a cell's picture, single pixels kept sharp in small ones, centred on white."""
     height, width = picture.shape[:2]
     zoom = SIDE / max(height, width)
@@ -171,9 +171,11 @@ def _fit(picture: RGB) -> RGB:
     return canvas
 
 
-def _short(text: str, most: int = 26) -> str:
+def short(text: str, most: int = 26) -> str:
+    """At most `most` characters of it."""
     return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _number(score: float) -> str:
+def number(score: float) -> str:
+    """A score in at most seven characters."""
     return f"{score:.3f}" if score == 0 or 1e-3 <= abs(score) < 1e3 else f"{score:.1e}"

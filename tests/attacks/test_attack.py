@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from _reference.nets import cnn
-from lit_attr.attacks import BIM, FGSM, MIFGSM, PGD, get_attack
+from lit_attr.attacks import BIM, FGSM, MIFGSM, PGD, get_attack, get_attacks
 from lit_attr.targets import ClassTarget
 
 X = torch.rand(4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -152,6 +152,17 @@ def test_by_name():
     assert get_attack(PGD(), eps=0.1) == PGD(eps=0.1)
 
 
+def test_several_by_name():
+    found = get_attacks(["PGD", {"class": "mim", "steps": 3}, FGSM(), "torchattacks.VMIFGSM"])
+    assert list(found) == ["pgd", "mifgsm", "fgsm", "vmifgsm"]
+    assert found["mifgsm"] == MIFGSM(steps=3)
+    assert get_attacks([found["vmifgsm"]]) == {"vmifgsm": found["vmifgsm"]}
+    found = get_attacks({"pgd": None, "long": {"class": "pgd", "steps": 100}, "own": BIM()})
+    assert found == {"pgd": PGD(), "long": PGD(steps=100), "own": BIM()}
+    with pytest.raises(ValueError, match="attack 'pgd' is given twice; use a mapping with two names"):
+        get_attacks(["pgd", PGD(steps=3)])
+
+
 @pytest.mark.parametrize(
     ("attack", "message"),
     [
@@ -168,3 +179,13 @@ def test_what_is_no_attack_is_refused(attack, message):
 def test_start_must_fit():
     with pytest.raises(ValueError, match=r"`start` must be of the inputs' shape \(4, 3, 8, 8\), got shape \(2"):
         BIM()(cnn(), X, Y, start=X[:2])
+
+
+def test_other_radii():
+    assert FGSM().at_radius(0.5) == FGSM(eps=0.5)
+    assert PGD(eps=0.0, alpha=0.1).at_radius(0.2).alpha == 0.1
+    assert get_attack("cw").at_radius(0.5) == get_attack("cw")
+    assert get_attack("VMIFGSM", eps=0.1, alpha=0.02).at_radius(0.2) == get_attack("VMIFGSM", eps=0.2, alpha=0.04)
+    balls = [get_attack(name).ball for name in ("pgdl2", "apgd", "cw", "DeepFool", "autoattack")]
+    assert balls == [(1.0, "l2"), (8 / 255, "linf"), None, None, (8 / 255, "linf")]
+    assert get_attack("apgd", norm="L2").ball == (8 / 255, "l2")

@@ -5,7 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from _reference.nets import Bag, Counter, Recorder, cnn, mlp
-from lit_attr.attribution import MFABA, AttEXplore
+from _reference.rules import RULES, from_within
+from lit_attr.attribution import MFABA, AttEXplore, FundamentalAttribution
+from lit_attr.updates import SSA, UPDATES, IterativeRule, fitted
 
 X = torch.rand(3, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 VECTORS = X.flatten(1)[:, :48]
@@ -154,6 +156,73 @@ def test_chunks_and_batches_do_not_change_what_the_walk_follows():
         torch.testing.assert_close(together[i : i + 1], alone)
 
 
+def of_velocities(names):
+    return [name for name in names if issubclass(UPDATES.get(name), IterativeRule)]
+
+
+@pytest.mark.parametrize("update", RULES)
+def test_any_rule_walks_for_it_at_its_step_length(update):
+    """With the same rule and region, the fundamental method."""
+    net, settings = cnn(), {"steps": 4, "eps": 0.05, "seed": 4}
+    found = AttEXplore(update=update, **settings).explain(net, X, 1)
+    rule = fitted(update, alpha=0.05 / 4, eps=0.05)
+    expected = FundamentalAttribution(update=rule, **settings).explain(net, X, 1)
+    assert torch.equal(found.attribution, expected.attribution)
+    assert torch.equal(found.endpoint, expected.endpoint)
+    assert bool(found.attribution.any())
+
+
+def test_its_own_rule_by_name_has_its_settings():
+    """The defaults of both are the same, so only what is changed is passed on."""
+    assert AttEXplore()._update() == SSA(alpha=16 / 255 / 10)
+    plain = AttEXplore(copies=3, rho=0.25, sigma=0.1, momentum=0.5, diversity=0.0, smoothing=3)
+    assert plain._update() == SSA(16 / 255 / 10, 0.5, diversity=0.0, smoothing=3, copies=3, rho=0.25, sigma=0.1)
+    named = AttEXplore(update={"class": "ssa", "rho": 0.75}, copies=3, rho=0.25)
+    assert (named._update().copies, named._update().rho) == (3, 0.75)
+    assert AttEXplore(update="mifgsm", momentum=0.5)._update().momentum == 0.5
+    assert AttEXplore(update="mifgsm")._update() == fitted("mifgsm", alpha=16 / 255 / 10)
+
+
+@pytest.mark.parametrize("update", of_velocities(RULES))
+def test_what_any_rule_follows_can_be_summed(update):
+    """Step by step against the fundamental method's walk by a rule that tells its velocity."""
+    seen = []
+    rule = fitted(update, alpha=0.05 / 3, eps=0.05)
+
+    def told(step):
+        move = rule(step)
+        seen.append(step.memory.get("velocity", torch.zeros_like(move)))
+        return move
+
+    net = cnn()
+    found = AttEXplore(update=update, steps=3, eps=0.05, accumulate="surrogate").explain(net, X, 1)
+    points = [X]
+    for steps in (1, 2, 3):
+        seen.clear()
+        loss = None if rule.loss is None else rule.loss
+        walk = FundamentalAttribution(update=told, steps=steps, eps=0.05, loss=loss).explain(net, X, 1)
+        points.append(walk.endpoint)
+    expected = sum((points[t + 1] - points[t]) * seen[t] for t in range(3))
+    torch.testing.assert_close(found.attribution, expected)
+    torch.testing.assert_close(found.endpoint, points[-1])
+    assert bool(found.attribution.any())
+
+
+@pytest.mark.parametrize(
+    ("update", "settings"),
+    [
+        *((name, {}) for name in RULES),
+        *((name, {"accumulate": "surrogate"}) for name in of_velocities(RULES)),
+        ({"class": "mifgsm", "diversity": 0.5}, {"rule": "left", "substeps": 2}),
+    ],
+    ids=str,
+)
+def test_passes_with_another_rule(update, settings):
+    net, method = Counter(cnn()), AttEXplore(update=update, steps=3, **settings)
+    method(net, X, 1)
+    assert (net.forwards / 3, net.backwards / 3 + from_within(update, 3)) == method.passes()
+
+
 def test_the_seed_decides():
     net = cnn()
     one, same, other = (AttEXplore(steps=2, copies=2, seed=seed)(net, X, 1) for seed in (0, 0, 1))
@@ -173,6 +242,10 @@ def test_published_settings():
         ({"copies": 0}, "`copies` must be a positive integer"),
         ({"eps": -1}, "`eps` must be a number of at least 0"),
         ({"smoothing": 2}, "`smoothing` must be odd"),
+        ({"update": "fgsn"}, "unknown update rule 'fgsn'"),
+        ({"update": "bim", "copies": 7}, "`copies` must be left out with update='bim'"),
+        ({"update": "l2", "accumulate": "surrogate"}, "`update` must be a rule with a velocity"),
+        ({"update": "l2", "preset": "reference"}, "`update` must be a rule with a velocity"),
         ({"accumulate": "both"}, "`accumulate` is 'both'; accepted: "),
         ({"rule": "right"}, "`rule` is 'right'"),
         ({"accumulate": "surrogate", "substeps": 2}, "`substeps` must be 1 with accumulate='surrogate'"),

@@ -3,10 +3,13 @@
 import pytest
 import torch
 
-from _reference.nets import Function, linear, mlp
-from lit_attr.attribution import MFABA
+from _reference.nets import Counter, Function, cnn, linear, mlp
+from _reference.rules import RULES, from_within
+from lit_attr.attribution import MFABA, FundamentalAttribution
+from lit_attr.updates import BIM, fitted
 
 X = torch.rand(3, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.rand(3, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
 def by_hand(
@@ -115,6 +118,47 @@ def test_published_settings():
     torch.testing.assert_close(MFABA(preset="reference")(net, x, y)[0], expected)
 
 
+@pytest.mark.parametrize("update", RULES)
+@pytest.mark.parametrize("variant", ["smooth", "sharp"])
+def test_any_rule_walks_for_it_at_its_step_length(update, variant):
+    """With the same rule and region, the fundamental method."""
+    settings = {"steps": 3, "eps": 0.05, "early_stop": True, "seed": 4}
+    alpha, norm = (2 / 255, "linf") if variant == "smooth" else (0.1, "l2")
+    net = cnn()
+    found = MFABA(update=update, variant=variant, **settings).explain(net, IMAGES)
+    rule = fitted(update, alpha=alpha, norm=norm, eps=0.05)
+    expected = FundamentalAttribution(update=rule, **settings).explain(net, IMAGES)
+    assert torch.equal(found.attribution, expected.attribution)
+    assert torch.equal(found.endpoint, expected.endpoint)
+    assert bool(found.attribution.any())
+
+
+def test_the_sign_rule_by_name_is_its_own():
+    net = mlp(48, hidden=20)
+    for settings in ({}, {"alpha": 0.05, "eps": None}, {"rule": "left", "objective": "logit"}):
+        assert torch.equal(MFABA(update="bim", **settings)(net, X), MFABA(**settings)(net, X))
+    sharp = {"variant": "sharp", "eps": None}
+    assert torch.equal(MFABA(update="l2", **sharp)(net, X), MFABA(**sharp)(net, X))
+    torch.testing.assert_close(MFABA(update="bim", **sharp)(net, X), MFABA(**sharp)(net, X))
+
+
+def test_settings_of_a_rule_win_and_a_function_is_taken_as_it_is():
+    net = mlp(48, hidden=20)
+    given = MFABA(update={"class": "bim", "alpha": 0.05})
+    assert torch.equal(given(net, X), MFABA(alpha=0.05)(net, X))
+    assert torch.equal(MFABA(update=BIM(0.05), alpha=0.5)(net, X), MFABA(alpha=0.05)(net, X))
+    assert torch.equal(MFABA(update=lambda step: 0.05 * step.ascent.sign())(net, X), MFABA(alpha=0.05)(net, X))
+    assert hash(given) == hash(MFABA(update={"class": "bim", "alpha": 0.05}))
+    assert given != MFABA(update={"class": "bim", "alpha": 0.06})
+
+
+@pytest.mark.parametrize("update", [None, *RULES, {"class": "ssa", "copies": 3}], ids=str)
+def test_passes_are_those_of_the_walk_and_of_the_rule(update):
+    net, method = Counter(cnn()), MFABA(update=update, steps=3, substeps=2, early_stop=False)
+    method(net, IMAGES, 1)
+    assert (net.forwards / 3, net.backwards / 3 + from_within(update, 3)) == method.passes()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -122,6 +166,7 @@ def test_published_settings():
         ({"alpha": -1}, "`alpha` must be a number of at least 0"),
         ({"eps": -1}, "`eps` must be a number of at least 0"),
         ({"variant": "cos"}, "`variant` is 'cos'; accepted: smooth, sharp|sharp, smooth"),
+        ({"update": "fgsn"}, "unknown update rule 'fgsn'"),
         ({"rule": "right"}, "`rule` is 'right'"),
         ({"bounds": (1, 0)}, "`bounds` must be"),
         ({"preset": "paper"}, "`preset` is 'paper'; accepted: "),

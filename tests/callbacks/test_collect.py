@@ -30,6 +30,7 @@ def test_ranks_share_the_chosen_samples(tmp_path, ranks):
     chosen, seen = choose(9, 5, seed=0), {}
     for rank in range(ranks):
         one = SimpleNamespace(
+            testing=False,
             val_dataloaders=loader,
             global_rank=rank,
             world_size=ranks,
@@ -54,12 +55,12 @@ class Stream(IterableDataset):
 @pytest.mark.parametrize("loaders", [DataLoader(Stream()), [], [[1, 2]]], ids=["iterable", "none", "no loader"])
 def test_loaders_without_numbered_samples_are_refused(loaders):
     with pytest.raises(TypeError, match="map-style data set"):
-        validation_loader(SimpleNamespace(val_dataloaders=loaders))
+        validation_loader(SimpleNamespace(testing=False, val_dataloaders=loaders))
 
 
 def test_first_of_several_loaders_is_taken():
     first, second = DataLoader(Stripes(4)), DataLoader(Stripes(5))
-    assert validation_loader(SimpleNamespace(val_dataloaders=[first, second])) is first
+    assert validation_loader(SimpleNamespace(testing=False, val_dataloaders=[first, second])) is first
 
 
 def collected(tmp_path, batch):
@@ -67,6 +68,7 @@ def collected(tmp_path, batch):
     loader = DataLoader(Stripes(4), collate_fn=lambda items: batch)
     runner = trainer(tmp_path)
     one = SimpleNamespace(
+        testing=False,
         val_dataloaders=loader,
         global_rank=0,
         world_size=1,

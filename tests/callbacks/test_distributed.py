@@ -44,7 +44,7 @@ def samples(run_folder):
 @pytest.mark.slow
 def test_two_processes_give_the_numbers_and_files_of_one(tmp_path):
     fitted = run(tmp_path / "fit", "fit", *TWO, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "4")
-    assert len(list(fitted.glob("explain/epoch_0000_*/*.png"))) == 3
+    assert len(list(fitted.glob("explain/epoch_0000_*/sample_*.png"))) == 3
     checkpoint = str(fitted / "checkpoints/last.ckpt")
     one = run(tmp_path / "one", "validate", "--ckpt_path", checkpoint)
     two = run(tmp_path / "two", "validate", "--ckpt_path", checkpoint, *TWO)
@@ -61,6 +61,6 @@ def test_two_processes_give_the_numbers_and_files_of_one(tmp_path):
             k: expected_row[k] for k in ("index", "label", "prediction")
         }
         assert float(row["ig/gap"]) == pytest.approx(float(expected_row["ig/gap"]), abs=1e-6)
-    pictures = [sorted(path.name for path in f.glob("explain/epoch_0000_*/*.png")) for f in (one, two)]
+    pictures = [sorted(path.name for path in f.glob("explain/epoch_0000_*/sample_*.png")) for f in (one, two)]
     assert pictures[0] == pictures[1]
     assert len(pictures[0]) == 3

@@ -219,7 +219,7 @@ def test_files_hold_the_logged_numbers_and_the_drawn_samples(tmp_path):
     mean = np.mean([float(row["ig/insertion"]) for row in samples])
     assert mean == pytest.approx(logged["explain/ig/insertion"], abs=1e-6)
     drawn = sorted(path.name for path in (folder / "epoch_0000_step_000000").glob("*.png"))
-    assert drawn == sorted(f"sample_{index:06d}.png" for index in choose(16, 5, 0)[:2])
+    assert drawn == sorted([*(f"sample_{index:06d}.png" for index in choose(16, 5, 0)[:2]), "scores.png"])
 
 
 def test_tensorboard_gets_the_pictures(tmp_path):
@@ -242,7 +242,7 @@ def test_maps_of_zeros_are_scored_and_drawn(tmp_path):
     tester = trainer(tmp_path, explain(), logger=CSVLogger(tmp_path, name="run"))
     (logged,) = tester.validate(Zero(), loaders()[1], verbose=False)
     assert logged["explain/ig/gap"] == pytest.approx(0)
-    assert list((tmp_path / "run/version_0/explain/epoch_0000_step_000000").glob("*.png"))
+    assert list((tmp_path / "run/version_0/explain/epoch_0000_step_000000").glob("sample_*.png"))
 
 
 def test_two_callbacks_keep_their_own_state(tmp_path):
@@ -330,7 +330,8 @@ def test_wandb_keeps_scores_panels_a_row_per_sample_and_curves(tmp_path):
     assert "explain/ig/insertion" in keys
     for name in ("explain/panels", "explain/samples", "explain/curves/insertion_table"):
         assert any(key == name or key.startswith(f"{name}/") for key in keys), name
-    assert len(list(files.glob("media/images/explain/*.png"))) == 2
+    assert len(list(files.glob("media/images/explain/panels_*.png"))) == 2
+    assert len(list(files.glob("media/images/explain/scores_*.png"))) == 1
     (table_file,) = files.glob("media/table/explain/samples*.json")
     stored_table = json.loads(table_file.read_text())
     assert [row[2] for row in stored_table["data"]] == choose(16, 5, 0)

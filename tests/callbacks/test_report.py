@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lit_attr.callbacks import _report
 from lit_attr.callbacks._report import Record, Report, write_report
 from lit_attr.metrics import Summary
+from lit_attr.visual import Score, scores_picture
 
 ALONG = {"insertion": "fraction of the image", "gap": "fraction of the image"}
 SCORES = {("ig", "insertion"): 0.5, ("ig", "gap"): 0.25}
@@ -58,6 +60,22 @@ def test_scores_of_later_rounds_are_appended_below_one_head(tmp_path):
     assert [row[0] for row in rows] == ["2"] * 3 + ["3"] * 3
     assert rows[0] == ["2", "30", "ig", "insertion", "all", "0.5", "0.125", "2", "0", "0"]
     assert rows[2] == ["2", "30", "ig", "gap", "below_0.7", "0.25", "0.125", "1", "3", "4"]
+
+
+def test_scores_of_several_methods_are_drawn_and_logged(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(_report, "log_images", lambda loggers, key, images, captions, step: logged.append((key, step)))
+    values = {
+        "ig": Summary(torch.tensor(0.5), torch.tensor(0.125), 2),
+        "big": Summary(torch.tensor(0.75), torch.tensor(torch.nan), 1),
+    }
+    several = Report([], {(name, "gap"): {"all": found} for name, found in values.items()}, {}, {"gap": True})
+    expected = scores_picture({"gap": {"ig": Score(0.5, 0.125), "big": Score(0.75)}}, {"gap": True})
+    write_report(runner(tmp_path), several)
+    drawn = np.asarray(Image.open(tmp_path / "explain/epoch_0002_step_000030/scores.png"))
+    assert np.array_equal(drawn, expected)
+    assert logged == [("explain/scores", 30)]
+    assert report().picture is None
 
 
 def test_names_and_curves_that_are_logged():

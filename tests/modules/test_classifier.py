@@ -250,6 +250,7 @@ def test_checkpoint_of_a_named_network(tmp_path):
         "label_smoothing": 0.1,
         "mixup": 0.0,
         "cutmix": 0.0,
+        "adversarial": None,
         "lr": 2e-3,
         "weight_decay": 0.05,
     }

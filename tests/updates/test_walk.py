@@ -7,7 +7,7 @@ from torch import nn
 from _reference.nets import Counter, mlp
 from lit_attr._view import looking_at
 from lit_attr.objectives import logit, logprob
-from lit_attr.updates import BIM, Region, Route, Walks, walk
+from lit_attr.updates import BIM, Region, Route, UpdateRule, Walks, walk
 
 X = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([2, 0, 1])
@@ -131,6 +131,39 @@ def test_the_model_is_asked_where_the_route_looks():
 
     turns(Watching(), Route(BIM(0.1), steps=1, look=lambda points: points / 2))
     torch.testing.assert_close(seen[0], X / 2)
+
+
+def test_rules_may_climb_something_else():
+    net, seen = mlp(), {}
+
+    def rule(step):
+        seen.update(found=step.ascents(step.points, logprob), bounds=step.bounds)
+        return 0 * step.points
+
+    turns(net, Route(rule, steps=1, region=Region(None, (0, 1))), toward=torch.tensor([-1.0]))
+    torch.testing.assert_close(seen["found"][1], -gradient(net, X[1], 0, logprob))
+    assert seen["bounds"] == (0, 1)
+
+
+@pytest.mark.parametrize("toward", [-1.0, 1.0])
+def test_a_rule_climbs_its_loss_no_further_than_to_its_ceiling(toward):
+    class Climber(UpdateRule):
+        loss, ceiling = staticmethod(logit), None
+
+        def __call__(self, step):
+            seen.append((step.ascent, step.losses(step.points)))
+            return 0 * step.points
+
+    net, rule, seen = mlp(), Climber(), []
+    values = toward * net(X).gather(1, Y[:, None])[:, 0].detach()
+    middle = float(values.median())
+    for rule.ceiling in (None, middle + 1e-6, middle - 1e-6):
+        turns(net, Route(rule, steps=1), toward=toward)
+    turns(net, Route(rule, steps=1, loss=logit), toward=toward)  # another loss is none of the rule's
+    climbing = torch.stack([ascent.flatten(1).any(1) for ascent, _ in seen])
+    assert torch.equal(climbing, torch.stack([values < 99, values <= middle, values < middle, values < 99]))
+    torch.testing.assert_close(seen[1][1], values.clamp_max(middle + 1e-6))
+    torch.testing.assert_close(seen[3][1], values)
 
 
 def test_rules_may_ask_elsewhere():

@@ -10,7 +10,7 @@ from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
 from lit_attr.attribution._method import Explanation
 from lit_attr.objectives import Objective, prob
-from lit_attr.updates import Route, Turn, Walks, in_blocks
+from lit_attr.updates import Route, Turn, Update, UpdateRule, Walks, in_blocks
 
 __all__ = ["WalkRule", "check_walk_rule", "integrate", "walk_passes"]
 
@@ -117,7 +117,9 @@ def _remembered(turn: Turn, walks: Walks, name: str) -> Tensor:
     return found
 
 
-def walk_passes(paths: int, steps: int, rule: WalkRule, *, own_loss: bool, substeps: int = 1) -> Passes:
+def walk_passes(
+    paths: int, steps: int, rule: WalkRule, *, own_loss: bool, substeps: int = 1, update: Update | None = None
+) -> Passes:
     """The passes of `integrate`, at most: those of walks that go all steps.
 
     Args:
@@ -126,6 +128,14 @@ def walk_passes(paths: int, steps: int, rule: WalkRule, *, own_loss: bool, subst
         rule: of `integrate`.
         own_loss: the route has a loss other than the objective.
         substeps: of the route.
+        update: of the route; of a plain function it is not known what it evaluates, which then comes on top. None for
+            one that looks at nothing but the gradient of the loss.
     """
-    gradients, within = steps + (rule == "trapezoid"), steps * (substeps - 1)
-    return Passes(paths * (steps + 1 + within), paths * (gradients + steps * own_loss + within))
+    own, once, guided = Passes(0, 0), Passes(0, 0), True
+    if isinstance(update, UpdateRule):
+        own, once, guided = update.passes, update.once, update.guided
+        own_loss = own_loss or update.loss is not None
+    gradients, within = steps + (rule == "trapezoid") + steps * (own_loss and guided), steps * (substeps - 1)
+    forward = steps + 1 + within + steps * own.forward + once.forward
+    backward = gradients + within + steps * own.backward + once.backward
+    return Passes(paths * forward, paths * backward)

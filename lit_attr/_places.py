@@ -16,22 +16,27 @@ output do not count:
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from lit_attr._checks import ArgumentError
 from lit_attr._guard import as_written
+from lit_attr._view import View
 from lit_attr.registry import did_you_mean
 
 _TOLERANCE = 0.25  # of the proportions: unpadded convolutions are a little off
+_AT_ONCE = 8  # layers whose gradients are asked for together: those of some blocks, not a backward pass to the first
 _IN_FRONT = 8  # the most tokens that stand for no place: class, distillation, registers
+
+Score: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Grid(NamedTuple):
@@ -261,12 +266,105 @@ def _submodule(model: nn.Module, name: str) -> nn.Module:
 
 
 @lru_cache
-def announce(model: str, layer: str, height: int, width: int) -> None:
+def announce(method: str, model: str, layer: str, height: int, width: int) -> None:
     """Tell once which layer was chosen: as Lightning does where it runs, else in the log "lit_attr"."""
-    msg = f"Grad-CAM explains {model} by the layer '{layer}' ({height}x{width} places); `layer` names another."
+    msg = f"{method} explains {model} by the layer '{layer}' ({height}x{width} places); `layer` names another."
     if "lightning.pytorch" in sys.modules:
         from lightning.pytorch.utilities import rank_zero_info
 
         rank_zero_info(msg)
     else:
         logging.getLogger("lit_attr").info(msg)
+
+
+class Found(NamedTuple):
+    """A layer, its output at some points and the gradient with respect to it."""
+
+    name: str
+    grid: Grid
+    output: Tensor
+    gradient: Tensor
+
+
+def at_layer(view: View, points: Tensor, rows: Tensor, score: Score, layer: str | None, method: str) -> Found:
+    """The output of a layer with places and the gradient of a score with respect to it: one forward, one backward.
+
+    Args:
+        view: the model.
+        points: variants of images, `[N, C, H, W]`.
+        rows: of which samples, `[N]`.
+        score: from evidence `[N, K]` to values `[N]`.
+        layer: its dotted name; None takes the last one that the evidence depends on.
+        method: who asks, for messages.
+
+    Raises:
+        ValueError: if the layer does not exist or is not spatial, or none is.
+    """
+    points = points.detach().requires_grad_()
+    return (
+        _search(view, points, rows, score, method)
+        if layer is None
+        else _named(view, points, rows, score, layer, method)
+    )
+
+
+def _named(view: View, points: Tensor, rows: Tensor, score: Score, layer: str, method: str) -> Found:
+    """The layer by this name, refused with a reason where it has no places."""
+    with watching(view.model, points.shape, layer) as named:
+        evidence = view.evidence(points, rows)
+    if named.rank < 0:
+        msg = f"{method}: layer {layer} was not called in {_type(view.model)}; name another `layer`"
+        raise ValueError(msg)
+    if named.grid is None:
+        got = tuple(named.output.shape) if isinstance(named.output, Tensor) else type(named.output).__name__
+        accepted = "a layer with output [B, C, h, w], [B, h, w, C] or tokens [B, h*w, C] of the image"
+        raise ArgumentError("layer", f"'{layer}', whose output is {got}", accepted)
+    (gradient,) = view.derive(score(evidence), named.output)
+    if named.grid.in_front and gradient.any() and not named.grid.places(gradient).any():
+        reads = f"of which {_type(view.model)} reads the class token alone"
+        msg = f"`layer` is '{layer}', {reads}; name one before the last attention"
+        raise ValueError(msg)
+    return Found(layer, named.grid, named.output.detach(), gradient)
+
+
+def _search(view: View, points: Tensor, rows: Tensor, score: Score, method: str) -> Found:
+    """The last layer with places that the evidence depends on."""
+    with searching(view.model, points.shape) as search:
+        evidence = view.evidence(points, rows)
+    options = search.options(evidence)
+    if not options:
+        msg = f"{method} found no submodule with a spatial output in {_type(view.model)}; name a `layer`"
+        raise ValueError(msg)
+    best, gradient = options[0], None
+    values = score(evidence)
+    if len(options) > 1:
+        best, gradient = _decide(view, evidence, values, options)
+    elif best.output is not None and not best.lost:
+        (gradient,) = view.derive(values, best.output)
+    announce(method, _type(view.model), best.name, best.grid.height, best.grid.width)
+    if best.output is None or best.lost or gradient is None:
+        return _named(view, points, rows, score, best.name, method)
+    return Found(best.name, best.grid, best.output.detach(), gradient)
+
+
+def _decide(view: View, evidence: Tensor, values: Tensor, options: list[Layer]) -> tuple[Layer, Tensor | None]:
+    """The first of the layers whose places have a gradient, and its gradient.
+
+    Where the gradient is zero altogether, as behind a head that starts from zeros, NaN is sent backward: it marks what
+    the evidence is computed from, whatever the weights are.
+    """
+    for start in range(0, len(options), _AT_ONCE):
+        some = options[start : start + _AT_ONCE]
+        outputs = [option.output for option in some if option.output is not None]
+        gradients = marks = view.derive(values, *outputs, again=True)
+        if not any(gradient.any() for gradient in gradients):
+            with torch.autograd.set_detect_anomaly(False):
+                marks = view.derive(evidence.sum(1) * torch.nan, *outputs, again=True)
+        for option, gradient, mark in zip(some, gradients, marks, strict=True):
+            if option.grid.places(mark).any():
+                return option, gradient
+    return options[0], None
+
+
+def _type(model: nn.Module) -> str:
+    return type(uncompiled(model)).__name__

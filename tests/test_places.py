@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_attr.attribution._layers import Grid, announce, grid_of, searching
+from lit_attr._places import Grid, announce, grid_of, searching
 
 GRIDS = [
     ((2, 512, 7, 7), (224, 224), Grid(7, 7)),
@@ -152,7 +152,7 @@ def test_told_once_through_lightning(untold, monkeypatch):
     told = []
     monkeypatch.setattr(lightning.pytorch.utilities, "rank_zero_info", told.append)
     for layer in ("layer4", "layer4", "layer3"):
-        announce("ResNet", layer, 7, 7)
+        announce("Grad-CAM", "ResNet", layer, 7, 7)
     assert told == [
         "Grad-CAM explains ResNet by the layer 'layer4' (7x7 places); `layer` names another.",
         "Grad-CAM explains ResNet by the layer 'layer3' (7x7 places); `layer` names another.",
@@ -162,6 +162,6 @@ def test_told_once_through_lightning(untold, monkeypatch):
 def test_told_in_the_log_without_lightning(untold, monkeypatch, caplog):
     monkeypatch.delitem(sys.modules, "lightning.pytorch", raising=False)
     with caplog.at_level(logging.INFO, "lit_attr"):
-        announce("ResNet", "layer4", 7, 7)
-        announce("ResNet", "layer4", 7, 7)
+        announce("Grad-CAM", "ResNet", "layer4", 7, 7)
+        announce("Grad-CAM", "ResNet", "layer4", 7, 7)
     assert [record.name for record in caplog.records] == ["lit_attr"]
