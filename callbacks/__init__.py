@@ -1,7 +1,8 @@
-"""Callbacks: explanations and robustness in training, and explanations written with predictions."""
+"""Callbacks: explanations and robustness in training, methods compared, explanations written with predictions."""
 
+from lit_attr.callbacks.benchmark import BenchmarkCallback
 from lit_attr.callbacks.explanations import ExplanationCallback
 from lit_attr.callbacks.robustness import RobustnessCallback
 from lit_attr.callbacks.writer import ExplanationWriter
 
-__all__ = ["ExplanationCallback", "ExplanationWriter", "RobustnessCallback"]
+__all__ = ["BenchmarkCallback", "ExplanationCallback", "ExplanationWriter", "RobustnessCallback"]

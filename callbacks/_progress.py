@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 class Advance(Protocol):
     """Report finished items."""
 
-    def __call__(self, count: int) -> None:
-        """`count` more are done."""
+    def __call__(self, count: int, note: str = "") -> None:
+        """`count` more are done; `note` stands behind the description."""
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def progress_line(trainer: L.Trainer, description: str, total: int) -> Iterator[
     """Show `description` with a bar of `total` items where the Trainer has a Rich display; otherwise show nothing."""
     bar = trainer.progress_bar_callback
     if not isinstance(bar, RichProgressBar) or bar.is_disabled or bar.progress is None:
-        yield lambda count: None  # noqa: ARG005
+        yield lambda count, note="": None  # noqa: ARG005
         return
     progress = bar.progress
     # One line per display, hidden when done: RichProgressBar finds its own tasks by position, so none may be removed.
@@ -30,12 +30,12 @@ def progress_line(trainer: L.Trainer, description: str, total: int) -> Iterator[
         task = progress.add_task(description, total=total)
     progress.reset(task, total=total, visible=True)
 
-    def advance(count: int) -> None:
-        progress.update(task, advance=count)
+    def advance(count: int, note: str = "") -> None:
+        progress.update(task, advance=count, description=description + note)
         bar.refresh()
 
     try:
         yield advance
     finally:
-        progress.update(task, visible=False)
+        progress.update(task, visible=False, description=description)
         bar.refresh()

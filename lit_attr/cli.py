@@ -24,7 +24,7 @@ import lit_attr
 from lit_attr._cli_errors import one_line
 from lit_attr._results import Results
 from lit_attr._save_config import SaveConfig
-from lit_attr.callbacks import ExplanationCallback, ExplanationWriter
+from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter
 from lit_attr.datamodules import ImageDataModule
 from lit_attr.modules import Classifier
 from lit_attr.modules.backbones import load_safely
@@ -102,6 +102,7 @@ class LitAttrCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Callbacks with keys of their own, so that each of their settings can be given on the command line."""
         parser.add_lightning_class_args(ExplanationCallback, "explanations")
+        parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ExplanationWriter, "writer")
 
@@ -122,6 +123,7 @@ class LitAttrCLI(LightningCLI):
             keys.remove("checkpoint")  # Lightning 2.6 would write last.ckpt, or refuse barebones
         if settings.barebones:
             keys.remove("explanations")
+            keys.remove("benchmark")
             self.save_config_callback = None
             kwargs["log_every_n_steps"] = None
         if not has_results:

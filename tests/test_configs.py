@@ -1,5 +1,6 @@
 """Every shipped config runs, on tiny data in the real formats and without a download."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,32 @@ def test_config_trains_and_explains(path, tmp_path, monkeypatch, request):
         options += [*SMALLER, "--model.weights", "null"]
     machine = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.fast_dev_run", "true"]
     main(["fit", "--config", str(path), *options, *machine])
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_all_that_it_names(tmp_path, monkeypatch, request):
+    """One sample, with the settings of the config but for the lengths of walks and curves."""
+    prepare(monkeypatch, tmp_path)
+    request.addfinalizer(leave_group)
+    path = CONFIGS / "benchmark" / "classification.yaml"
+    config = yaml.safe_load(path.read_text())["benchmark"]
+    few = {"laai": {"explorations": 2, "steps": 2}, "agi": {"classes": 2, "steps": 2}, "la": {"classes": 2, "steps": 2}}
+    few |= {"attexplore": {"steps": 2, "copies": 2}, "isa": {"rounds": 2}, "ig": {"steps": 4}, "big": {"steps": 4}}
+    few |= {"smoothgrad": {"samples": 2}, "guided_ig": {"steps": 4}, "expected_gradients": {"samples": 2}}
+    few |= {"insertion": {"steps": 4}, "infidelity": {"samples": 4}, "max_sensitivity": {"draws": 1}}
+    curves = [name for name in config["metrics"] if "insertion" in name or "deletion" in name or "gap" in name]
+    few |= {name: {"steps": 4} for name in curves}
+    for kind in ("methods", "metrics"):
+        assert set(config[kind]) >= {"ig", "laai"} or set(config[kind]) >= {"infidelity", "f_gap", "kl_gap"}
+        config[kind] = {name: {**settings, **few.get(name, {})} for name, settings in config[kind].items()}
+    config |= {"num_samples": 1, "num_images": 1, "folder": "found"}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump({"benchmark": config}))
+    machine = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.logger", "false"]
+    main(["validate", "--config", str(path), "--config", str(tmp_path / "few.yaml"), *machine])
+    with Path("found/table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    asked = {*config["methods"], *config["controls"]}
+    assert {(row["method"], row["metric"]) for row in rows} == {(a, b) for a in asked for b in config["metrics"]}
 
 
 def test_the_overlay_of_all_methods_has_all():

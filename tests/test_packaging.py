@@ -70,5 +70,5 @@ def test_wheel(tmp_path):
     assert done.returncode == 0, done.stderr
     (wheel,) = out.glob("lit_attr-*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert names == {*shipped(".py"), *shipped(".yaml"), "lit_attr/py.typed"}
+    assert names == {*shipped(".py"), *shipped(".yaml"), *shipped(".csv"), *shipped(".html"), "lit_attr/py.typed"}
     assert "lit_attr/configs/default.yaml" in names

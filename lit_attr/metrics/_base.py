@@ -134,7 +134,7 @@ class AttributionMetric(Metric):
         super().__init__()
         self._median = median
         self._protocol = dict(protocol)
-        self._passes, self._points, self._identity = passes, points, told(identity)
+        self._passes, self._points, self.identity = passes, points, told(identity)
         self.explanations = explanations
         self.edges: tuple[float, ...] = ()
         self._add_states()
@@ -149,7 +149,7 @@ class AttributionMetric(Metric):
             self.add_state("curve_sum", torch.zeros(groups, self._points, dtype=torch.float64), "sum")
         for name in ("count", "constant", "invalid", "undefined"):
             self.add_state(name, torch.zeros(groups, dtype=torch.int64), "sum")
-        settings = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self._identity}"
+        settings = f"{type(self).__module__}.{type(self).__qualname__}{self.protocol!r}{self.identity}"
         self.add_state("_cfg", fingerprint(settings), "max")
 
     def split_by_confidence(self, *edges: float) -> Self:
@@ -250,13 +250,33 @@ class AttributionMetric(Metric):
             evaluation = Evaluation(model, inputs, target, masks)
         evaluation.require(model, inputs, target, masks)
         explained = evaluation.of(attribution, method)
-        asked = valid_samples(valid, explained.finite)
-        value, curve, defined = self.read(explained)
+        confidence = evaluation.confidence if self.edges else None
+        self.tally(self.read(explained), explained.finite, explained.constant, confidence, valid)
+
+    def tally(
+        self,
+        reading: Reading,
+        finite: Tensor,
+        constant: Tensor,
+        confidence: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> None:
+        """Add what `read` found of a batch, now or in an earlier run.
+
+        Args:
+            reading: of the samples `[B]`.
+            finite: False for attributions with NaN or infinity, bool `[B]`; see `Explained`.
+            constant: True for attributions that are the same everywhere, bool `[B]`.
+            confidence: probability of the predicted class `[B]`; only asked for where samples are kept apart by it.
+            valid: False for samples that only pad the batch, bool `[B]`.
+        """
+        value, curve, defined = reading
+        asked = valid_samples(valid, finite)
         used = asked & value.isfinite()
-        missing = torch.zeros_like(used) if defined is None else asked & explained.finite & ~defined
-        group = self._groups(evaluation)
+        missing = torch.zeros_like(used) if defined is None else asked & finite & ~defined
+        group = self.group_of(confidence, len(value))
         self._count("count", group, used)
-        self._count("constant", group, used & explained.constant)
+        self._count("constant", group, used & constant)
         self._count("undefined", group, missing)
         self._count("invalid", group, asked & ~used & ~missing)
         value = value.where(used, 0).to(self.value_sum)
@@ -327,11 +347,13 @@ class AttributionMetric(Metric):
         skipped = [int(state[groups].sum()) for state in (self.undefined, self.invalid)]
         return Summary(value.float(), error.float(), int(count), None if curve is None else curve.float(), *skipped)
 
-    def _groups(self, evaluation: Evaluation) -> Tensor:
-        """Number of the group of each sample, `[B]`."""
+    def group_of(self, confidence: Tensor | None, samples: int) -> Tensor:
+        """Number of the group of each sample, `[B]`: its place in `groups` after "all"."""
         if not self.edges:
-            return torch.zeros(len(evaluation.inputs), dtype=torch.long, device=self.count.device)
-        confidence = evaluation.confidence.to(self.count.device)
+            return torch.zeros(samples, dtype=torch.long, device=self.count.device)
+        if confidence is None:
+            raise ArgumentError("confidence", None, "given for a metric that keeps samples apart by it")
+        confidence = confidence.to(self.count.device)
         # In its own precision: of float32, 0.7 is less than in float64, and an edge is still that edge.
         edges = torch.tensor(self.edges, dtype=confidence.dtype, device=confidence.device)
         return torch.bucketize(confidence, edges, right=True)

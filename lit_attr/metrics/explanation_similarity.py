@@ -88,9 +88,9 @@ class ExplanationSimilarity(AttributionMetric):
         measure: "topk", the share of top positions that are the same, "spearman", "ssim" or "cosine"; see
             `lit_attr.metrics.similarity`.
         perturb: "noise", uniform, or what makes the changed inputs: an attack or a corruption (a name, settings with
-            the name under `class`, or one that is made), or a function of model, inputs and target. The global random state
-            is seeded before each call of a function and restored afterwards; attacks and corruptions have another seed
-            in each restart, and a corruption draws the same for all samples.
+            the name under `class`, or one that is made), or a function of model, inputs and target. The global random
+            state is seeded before each call of a function and restored afterwards; attacks and corruptions have another
+            seed in each restart, and a corruption draws the same for all samples.
         radius: the most that noise changes a feature, in units of the inputs.
         restarts: number R of changed inputs.
         k: how many positions "topk" takes, or below one their share; 1000 of 224x224 in the papers.

@@ -12,6 +12,7 @@ from lit_attr.callbacks._progress import progress_line
 def test_without_a_rich_display_nothing_is_shown():
     with progress_line(SimpleNamespace(progress_bar_callback=None), "Explaining", 3) as advance:
         advance(3)
+        advance(0, "soon")
 
 
 def test_line_counts_up_is_hidden_and_used_again(tmp_path):
@@ -24,7 +25,10 @@ def test_line_counts_up_is_hidden_and_used_again(tmp_path):
                 advance(2)
                 (line,) = bar.progress.tasks
                 assert (line.completed, line.total, line.visible) == (2, total, True)
+                advance(1, ", soon")
+                assert (line.completed, line.description) == (3, "Explaining, soon")
             assert not line.visible
+            assert line.description == "Explaining"
     finally:
         bar.progress.stop()
 

@@ -305,3 +305,20 @@ def test_an_explanation_is_taken_for_its_attribution(cnn, batch):
     one.update(cnn(), images, None, attribution)
     other.update(cnn(), images, None, Explanation(attribution))
     assert torch.equal(one.compute(), other.compute())
+
+
+def test_what_was_read_can_be_added_later(cnn, batch):
+    """Value, curve and group of each sample are all that the sums are made of."""
+    images, attribution = batch(6)
+    attribution[2] = torch.nan
+    model = cnn()
+    evaluation = Evaluation(model, images)
+    edge = float(evaluation.confidence.median())
+    at_once, later = small("gap").split_by_confidence(edge), small("gap").split_by_confidence(edge)
+    at_once.update(model, images, None, attribution)
+    explained = evaluation.of(attribution)
+    later.tally(later.read(explained), explained.finite, explained.constant, evaluation.confidence)
+    for name, state in at_once.metric_state.items():
+        assert torch.equal(state, later.metric_state[name]), name
+    with pytest.raises(ValueError, match="`confidence` must be given for a metric that keeps samples apart"):
+        later.tally(later.read(explained), explained.finite, explained.constant)

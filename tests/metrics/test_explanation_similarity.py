@@ -150,7 +150,7 @@ def test_settings_are_checked_and_told():
         ExplanationSimilarity(perturb="nois")
     with pytest.raises(
         ValueError,
-        match="`perturb` must be 'noise', an attack, a corruption, or a function of .* got None",
+        match=r"`perturb` must be 'noise', an attack, a corruption, or a function of .* got None",
     ):
         ExplanationSimilarity(perturb=None)
     with pytest.raises(ValueError, match="`restarts` must be a positive integer"):

@@ -1,0 +1,219 @@
+"""Methods compared in `validate`: all methods by all metrics on a fixed set of samples, resumed after a kill."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+from rich import get_console
+from rich.markup import escape
+
+from lit_attr._checks import ArgumentError, not_negative_int, one_of, positive_int
+from lit_attr._guard import private_rng
+from lit_attr.attribution import METHODS
+from lit_attr.benchmark import (
+    CONTROLS,
+    Batch,
+    Benchmark,
+    Progress,
+    Results,
+    Store,
+    collect,
+    model_identity,
+    paper_tables,
+    print_tables,
+    score_tables,
+    write_files,
+)
+from lit_attr.benchmark.runner import measure
+from lit_attr.callbacks._collect import (
+    choose_samples,
+    class_name,
+    gather,
+    own_samples,
+    require_whole_model,
+    validation_loader,
+)
+from lit_attr.callbacks._progress import Advance, progress_line
+from lit_attr.metrics import METRICS
+from lit_attr.visual import log_curves, log_images, log_table
+
+__all__ = ["BenchmarkCallback"]
+
+
+class BenchmarkCallback(L.Callback):
+    """In `validate`, measure methods and control maps by metrics on a fixed set of validation samples.
+
+    Works where `ExplanationCallback` works. Results are written per sample as they come; a run that was killed goes on
+    where it was when the same command is given again, with any number of processes. In `folder` are then `table.csv`
+    (a row per sample, method and metric), `summary.json`, `index.html` with sortable tables, curves, plots and panels,
+    and `shards/`, which may be removed when nothing shall be added. Tables are printed, those of the papers among them.
+
+    Args:
+        methods: names, or a mapping from the name to tell results under to settings or an instance (see
+            `Registry.build_all`); none turns the callback off.
+        metrics: likewise. The first is drawn against cost; so is the first that explains again, such as
+            `max_sensitivity`.
+        controls: control maps, likewise: random, uniform, edges, and mask, where batches have masks.
+        num_samples: number of samples, at most all that are validated.
+        num_images: number of samples that are drawn.
+        target: explain the "predicted" class, or the "label".
+        confidence_edges: also tell all metrics of the samples of which the model is less and more sure than these.
+        batch_size: samples that are explained at once, and at most lost when a run is killed.
+        seed: chooses the samples.
+        folder: where to write; None is `benchmark/<identity of the model>` in the Trainer's `default_root_dir`.
+
+    Raises:
+        ValueError: for an unknown name or setting, a number out of range, or a folder with results of another model.
+
+    Example:
+        >>> callback = BenchmarkCallback(methods={"ig": {"steps": 16}}, metrics=["insertion"], num_samples=32)
+        >>> list(callback.methods), list(callback.controls)
+        (['ig'], ['random', 'uniform', 'edges'])
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - settings of a config
+        self,
+        methods: list[str] | dict[str, Any] = [],  # noqa: B006 - never changed; None would hide it from --help
+        metrics: list[str] | dict[str, Any] = ["insertion", "deletion", "gap"],  # noqa: B006
+        controls: list[str] | dict[str, Any] = ["random", "uniform", "edges"],  # noqa: B006
+        num_samples: int = 256,
+        num_images: int = 4,
+        target: Literal["predicted", "label"] = "predicted",
+        confidence_edges: list[float] = [0.7],  # noqa: B006
+        batch_size: int = 32,
+        seed: int = 0,
+        folder: str | None = None,
+    ) -> None:
+        super().__init__()
+        positive_int("num_samples", num_samples)
+        not_negative_int("num_images", num_images)
+        positive_int("batch_size", batch_size)
+        one_of("target", target, ["predicted", "label"])
+        self.methods, self.metrics = METHODS.build_all(methods), METRICS.build_all(metrics)
+        self.controls = CONTROLS.build_all(controls)
+        for metric in METRICS.build_all(metrics).values():
+            metric.split_by_confidence(*confidence_edges)  # refuses what are no edges, before any work
+        self.num_samples, self.num_images, self.target = num_samples, num_images, target
+        self.confidence_edges, self.batch_size, self.seed = tuple(confidence_edges), batch_size, seed
+        self.folder = None if folder is None else Path(folder)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Refuse a strategy that splits the model."""
+        if self.methods and stage == TrainerFn.VALIDATING:
+            require_whole_model(trainer)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Measure, write, log and print; with `fast_dev_run`, try everything on one sample and keep nothing."""
+        if not self.methods or trainer.state.fn != TrainerFn.VALIDATING:
+            return
+        benchmark = Benchmark(self.methods, self.metrics, self.controls, class_name(trainer))
+        with private_rng(pl_module.device):  # loading, drawing and loggers may draw random numbers
+            if getattr(trainer, "fast_dev_run", False):
+                for batch in self._batches(trainer, pl_module, choose_samples(trainer, trainer.world_size, self.seed)):
+                    measure(benchmark, pl_module, batch)
+                return
+            self._run(trainer, pl_module, benchmark)
+
+    def _run(self, trainer: L.Trainer, module: L.LightningModule, benchmark: Benchmark) -> None:
+        store = self._claim(trainer, module)
+        chosen = choose_samples(trainer, self.num_samples, self.seed)
+        mine = [str(number) for number in chosen[trainer.global_rank :: trainer.world_size]]
+        with ExitStack() as stack:
+            report = _Line(trainer, stack)
+            found = benchmark.run(module, self._batches(trainer, module, chosen), mine, store, report)
+        every = dict(gather(list(found.items())))  # waits until all have written
+        if trainer.is_global_zero:
+            samples = {str(number): every[str(number)] for number in chosen if str(number) in every}
+            self._tell(trainer, collect(benchmark, store, samples, self.confidence_edges), store.folder)
+
+    def _claim(self, trainer: L.Trainer, module: L.LightningModule) -> Store:
+        """The store, the same on all ranks; a refusal reaches all of them."""
+        identity = model_identity(module)
+        root = Path(trainer.default_root_dir)
+        store = Store(trainer.strategy.broadcast(self.folder or root / "benchmark" / identity), {"model": identity})
+        refusal: ArgumentError | None = None
+        if trainer.is_global_zero:
+            try:
+                store.claim()
+            except ArgumentError as error:
+                refusal = error
+        refusal = trainer.strategy.broadcast(refusal)
+        if refusal is not None:
+            raise refusal
+        return store
+
+    def _batches(self, trainer: L.Trainer, module: L.LightningModule, chosen: list[int]) -> Iterator[Batch]:
+        """This rank's samples."""
+        named = class_name(trainer)
+        for samples in own_samples(trainer, module, chosen, self.batch_size):
+            yield Batch(
+                samples.images,
+                [str(number) for number in samples.numbers],
+                samples.labels if self.target == "label" else None,
+                samples.masks,
+                [named(label) for label in samples.labels.tolist()],
+                [order < self.num_images for order in samples.order],
+            )
+
+    def _tell(self, trainer: L.Trainer, results: Results, folder: Path) -> None:
+        """Files, loggers and terminal; on rank zero."""
+        model, data = _names(trainer)
+        scores, papers = score_tables(results), paper_tables(results, model, data)
+        about = {"model": model, "data": data, "target": self.target, "seed": self.seed}
+        pictures = write_files(folder, results, scores, papers, about)
+        drawn = list(results.maps)[: len(pictures)]
+        log_images(trainer.loggers, "benchmark/panels", pictures, [f"sample {key}" for key in drawn], 0)
+        for table in scores[:1]:
+            rows = [[cell.text if i == 0 else cell.value for i, cell in enumerate(row)] for row in table.rows]
+            log_table(trainer.loggers, "benchmark/scores", table.columns, rows, 0)
+        for label, metric in results.benchmark.metrics.items():
+            curves = {
+                name: groups["all"].curve.tolist()
+                for (name, of), groups in results.summaries.items()
+                if of == label and groups["all"].curve is not None
+            }
+            if curves:
+                points = len(next(iter(curves.values())))
+                places = [i / max(1, points - 1) for i in range(points)]
+                log_curves(trainer.loggers, f"benchmark/curves/{label}", places, curves, metric.ALONG, 0)
+        _print(results, [*scores, *papers], folder)
+
+
+class _Line:
+    """The line of the progress display, opened when it is known how much there is to do."""
+
+    def __init__(self, trainer: L.Trainer, stack: ExitStack) -> None:
+        self._trainer, self._stack = trainer, stack
+        self._advance: Advance | None = None
+        self._shown = 0
+
+    def __call__(self, progress: Progress) -> None:
+        if self._advance is None:
+            line = progress_line(self._trainer, "Benchmark, passes", round(progress.total))
+            self._advance = self._stack.enter_context(line)
+        left = progress.seconds_left
+        note = "" if left is None else f", {timedelta(seconds=round(left))} left after {progress.at}"
+        self._advance(round(progress.done) - self._shown, note)
+        self._shown = round(progress.done)
+
+
+def _names(trainer: L.Trainer) -> tuple[str, str]:
+    """What the model and the data are called in their settings, else their classes."""
+    module, data = trainer.lightning_module, getattr(trainer, "datamodule", None)
+    model, dataset = getattr(module, "hparams", {}).get("model"), getattr(data, "hparams", {}).get("dataset")
+    known = type(data or validation_loader(trainer).dataset).__name__
+    return model if isinstance(model, str) else type(module).__name__, dataset if isinstance(dataset, str) else known
+
+
+@rank_zero_only
+def _print(results: Results, tables: list[Any], folder: Path) -> None:
+    console = get_console()  # that of the progress display, so that neither writes over the other
+    print_tables(tables, console)
+    console.print(
+        f"{len(results.samples)} samples; table, summary and page: [bold]{escape(str(folder))}[/bold]", soft_wrap=True
+    )

@@ -1,0 +1,161 @@
+"""Curves and scatter plots as SVG that takes its colours from the page: text, lines and points, no picture files."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+__all__ = ["Point", "curves_svg", "scatter_svg"]
+
+_WIDTH, _HEIGHT = 460, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 40
+_COLOURS = 10
+
+
+class Point(NamedTuple):
+    """A method in a scatter plot."""
+
+    name: str
+    x: float
+    y: float
+    number: int
+    """Which colour it has."""
+
+
+class _Axis(NamedTuple):
+    """From values to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return self.start + (value - low) / ((high - low) or 1.0) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """A few round values."""
+        if self.log:
+            first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
+            return [10.0**power for power in range(first, last + 1)]
+        step = 10 ** math.floor(math.log10((self.high - self.low) or 1.0))
+        step = next(s for s in (step / 5, step / 2, step, 2 * step) if (self.high - self.low) / s <= 6)
+        return [n * step for n in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)]
+
+
+def curves_svg(curves: Mapping[str, Sequence[float]], numbers: Mapping[str, int], title: str, along: str) -> str:
+    """Mean curves over 0..1 of `along`.
+
+    Args:
+        curves: values per name; control maps are those without a number.
+        numbers: which colour a name has.
+        title: what is drawn, for those who do not see it.
+        along: the label of the x axis.
+    """
+    every = [value for values in curves.values() for value in values if math.isfinite(value)]
+    low, high = min(every, default=0.0), max(every, default=1.0)
+    low = 0.0 if 0 <= low <= high / 2 else low  # zero is shown where that costs little
+    x, y = _Axis(0, 1, _LEFT, _WIDTH - _RIGHT), _Axis(low, high if high > low else low + 1, _HEIGHT - _BOTTOM, _TOP)
+    parts = [*_frame(x, y, along, "")]
+    for name, values in curves.items():
+        points = [(x(i / max(1, len(values) - 1)), y(v)) for i, v in enumerate(values) if math.isfinite(v)]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+        shown = f"<title>{escape(name)}</title>"
+        parts.append(
+            f'<g data-name="{escape(name)}"><polyline class="{style(numbers.get(name))}" points="{path}"/>{shown}</g>'
+        )
+    return _svg(title, parts)
+
+
+def scatter_svg(points: Sequence[Point], levels: Mapping[str, float], title: str, x_name: str, y_name: str) -> str:
+    """Methods as points over a logarithmic x axis, control maps, which have no cost, as levels.
+
+    Args:
+        points: with positive x.
+        levels: values of y by name.
+        title: what is drawn, for those who do not see it.
+        x_name: label of the x axis.
+        y_name: label of the y axis.
+    """
+    xs, ys = [point.x for point in points], [*(point.y for point in points), *levels.values()]
+    margin = 0.08 * ((max(ys) - min(ys)) or abs(max(ys)) or 1.0)
+    x = _Axis(min(xs) / 1.6, max(xs) * 3.2, _LEFT, _WIDTH - _RIGHT, log=True)  # room for names on the right
+    y = _Axis(min(ys) - margin, max(ys) + margin, _HEIGHT - _BOTTOM, _TOP)
+    parts = [*_frame(x, y, x_name, y_name)]
+    taken: list[_Label] = []
+    for name, level in sorted(levels.items(), key=lambda item: item[1]):
+        height = min([y(level) - 4, *(label.y - 11.5 for label in taken)])
+        taken.append(_Label(_WIDTH - _RIGHT - 2, height, "end"))
+        parts.append(
+            f'<line class="level" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}"/>'
+        )
+        parts.append(_text(name, taken[-1], "tick"))
+    places = [(x(point.x), y(point.y)) for point in points]
+    for point, place, label in zip(points, places, _placed([p.name for p in points], places, taken), strict=True):
+        told = f"<title>{escape(point.name)}: {point.y:.4g} at {point.x:.4g}</title>"
+        circle = f'<circle class="{style(point.number)}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="4.5"/>'
+        parts.append(f'<g data-name="{escape(point.name)}">{circle}{told}{_text(point.name, label)}</g>')
+    return _svg(title, parts)
+
+
+def style(number: int | None) -> str:
+    """Class names of a line or point: its colour, dashed from the second round of colours on; grey for controls."""
+    if number is None:
+        return "control"
+    return f"c{number % _COLOURS}" + (" again" if number >= _COLOURS else "")
+
+
+def _frame(x: _Axis, y: _Axis, x_name: str, y_name: str) -> Iterator[str]:
+    for tick in y.ticks():
+        place = y(tick)
+        yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>'
+        yield f'<text class="tick" text-anchor="end" x="{_LEFT - 6}" y="{place + 3.5:.1f}">{tick:.3g}</text>'
+    for tick in x.ticks():
+        below = f'text-anchor="middle" x="{x(tick):.1f}" y="{_HEIGHT - _BOTTOM + 15}"'
+        yield f'<text class="tick" {below}>{tick:,.4g}</text>'
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    yield f'<text class="tick" text-anchor="middle" x="{middle}" y="{_HEIGHT - 6}">{escape(x_name)}</text>'
+    if y_name:
+        yield (
+            f'<text class="tick" text-anchor="middle" transform="translate(11 {(_HEIGHT - _BOTTOM + _TOP) / 2}) '
+            f'rotate(-90)">{escape(y_name)}</text>'
+        )
+
+
+class _Label(NamedTuple):
+    """A name: where it begins or ends, its baseline, and which of the two."""
+
+    x: float
+    y: float
+    anchor: str
+
+
+def _placed(names: Sequence[str], places: Sequence[tuple[float, float]], taken: Sequence[_Label]) -> list[_Label]:
+    """A label beside each place: right of it, left of it, or as far up or down as no other name or place is there."""
+    boxes = [(x - 5, x + 5, y + 3.5) for x, y in places] + [(label.x - 60, label.x, label.y) for label in taken]
+    found = []
+    for name, (x, y) in zip(names, places, strict=True):
+        width = 6.6 * len(name)
+        sides = ((x + 8, x + 8 + width, "start"), (x - 8 - width, x - 8, "end"))
+        free = (
+            (left, right, y + 3.5 + step, anchor)
+            for step in sorted(range(-60, 61, 4), key=abs)
+            for left, right, anchor in sides
+            if left >= _LEFT
+            and all(abs(y + 3.5 + step - h) >= 11.5 or left > end or right < start for start, end, h in boxes)
+        )
+        left, right, height, anchor = next(free, (x + 8, x + 8 + width, y + 3.5, "start"))
+        boxes.append((left, right, height))
+        found.append(_Label(left if anchor == "start" else right, height, anchor))
+    return found
+
+
+def _text(text: str, label: _Label, kind: str = "name") -> str:
+    at = f'x="{label.x:.1f}" y="{label.y:.1f}" text-anchor="{label.anchor}"'
+    return f'<text class="{kind}" {at}>{escape(text)}</text>'
+
+
+def _svg(title: str, parts: Sequence[str]) -> str:
+    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">' + "".join(parts) + "</svg>"

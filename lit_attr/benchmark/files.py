@@ -1,0 +1,137 @@
+"""The files of a benchmark: the long table, a summary, the panels and the page."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lit_attr.benchmark.identity import described
+from lit_attr.benchmark.page import page
+from lit_attr.benchmark.results import Results
+from lit_attr.benchmark.tables import Table
+from lit_attr.metrics import Deletion, Insertion, Summary
+from lit_attr.visual import Panel, draw, save_png
+from lit_attr.visual.images import RGB
+
+__all__ = ["draw_panels", "summary", "write_files"]
+
+
+def write_files(
+    folder: Path, results: Results, scores: Sequence[Table], papers: Sequence[Table], about: Mapping[str, Any]
+) -> list[RGB]:
+    """Write `table.csv`, `summary.json`, `panels/` and `index.html`, each whole or not at all.
+
+    Args:
+        folder: of the store.
+        results: to write.
+        scores: tables of the page.
+        papers: likewise, with the columns of papers.
+        about: what was measured.
+
+    Returns:
+        The panels.
+    """
+    text = io.StringIO(newline="")
+    rows = list(results.rows())
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    _write(folder / "table.csv", text.getvalue())
+    _write(folder / "summary.json", json.dumps(summary(results, about), indent=1, allow_nan=False))
+    panels, named = draw_panels(results), []
+    for key, (picture, told) in panels.items():
+        name = f"panels/sample_{''.join(c if c.isalnum() or c in '-_' else '_' for c in key)}.png"
+        save_png(folder / name, picture)
+        named.append((name, told))
+    line = ", ".join(f"{key}: {value}" for key, value in about.items())
+    _write(folder / "index.html", page(results, scores, papers, named, f"{len(results.samples)} samples; {line}"))
+    return [picture for picture, _ in panels.values()]
+
+
+def summary(results: Results, about: Mapping[str, Any]) -> dict[str, Any]:
+    """All but the single samples, as plain data; what does not exist is None."""
+    benchmark = results.benchmark
+    every = {**benchmark.methods, **benchmark.controls}
+    return {
+        **about,
+        "samples": len(results.samples),
+        "methods": {
+            name: {
+                "kind": "method" if name in benchmark.methods else "control",
+                "settings": described(item),
+                "passes": results.passes[name]._asdict(),
+                "samples_per_second": _number(results.speed[name].per_second),
+                "peak_memory": results.speed[name].peak_memory,
+                "timed_in": results.speed[name].told,
+            }
+            for name, item in every.items()
+        },
+        "metrics": {
+            label: {"higher_is_better": metric.higher_is_better, "protocol": metric.protocol}
+            for label, metric in benchmark.metrics.items()
+        },
+        "scores": [
+            {"method": method, "metric": metric, "group": group, **_plain(found)}
+            for (method, metric), groups in results.summaries.items()
+            for group, found in groups.items()
+        ],
+    }
+
+
+def draw_panels(results: Results) -> dict[str, tuple[RGB, str]]:
+    """By key, the panel of each drawn sample that is an image, and a line about it."""
+    place = {sample.key: i for i, sample in enumerate(results.samples)}
+    found = {}
+    for key, (image, maps) in results.maps.items():
+        if image.dim() == 3:
+            sample = results.samples[place[key]]
+            label = f", label {sample.label}" if sample.label else ""
+            told = f"sample {key}: {sample.prediction} ({sample.confidence:.0%}){label}"
+            found[key] = draw(_panel(results, place[key], image.float(), maps)), told
+    return found
+
+
+def _panel(results: Results, place: int, image: Tensor, maps: Mapping[str, Tensor]) -> Panel:
+    sample = results.samples[place]
+    curves: dict[str, dict[str, Tensor]] = {name: {} for name in maps}
+    scores: dict[str, dict[str, float]] = {name: {} for name in maps}
+    for (name, label), found in results.found.items():
+        scores[name][label] = float(found.reading.value[place])
+        drawn = isinstance(results.benchmark.metrics[label], Insertion | Deletion)
+        if drawn and found.reading.curve is not None and name in results.benchmark.methods:
+            curves[name][label] = found.reading.curve[place]
+    return Panel(
+        image=image,
+        index=int(sample.key) if sample.key.isdecimal() else place,
+        prediction=sample.prediction,
+        confidence=sample.confidence,
+        maps={name: values.float() for name, values in maps.items()},
+        label=sample.label or None,
+        curves={name: found for name, found in curves.items() if found},
+        scores=scores,
+    )
+
+
+def _plain(found: Summary) -> dict[str, Any]:
+    return {
+        "value": _number(float(found.value)),
+        "standard_error": _number(float(found.standard_error)),
+        "samples": found.samples,
+        "undefined": found.undefined,
+        "invalid": found.invalid,
+        "curve": None if found.curve is None else [_number(value) for value in found.curve.tolist()],
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if abs(value) < float("inf") else None
+
+
+def _write(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.write_text(text, encoding="utf-8", newline="")
+    unfinished.replace(path)

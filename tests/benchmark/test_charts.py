@@ -1,0 +1,80 @@
+"""Charts: points where they belong, names that do not stand on each other, nothing that breaks out of the SVG."""
+
+import math
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from lit_attr.benchmark.charts import Point, curves_svg, scatter_svg, style
+
+
+def parse(svg):
+    return ET.fromstring(svg)
+
+
+def named(root, name):
+    (group,) = [g for g in root.iter("g") if g.get("data-name") == name]
+    return group
+
+
+def test_curves_go_from_left_to_right_through_their_values():
+    root = parse(curves_svg({"a": [0.0, 0.5, 1.0], "random": [0.0, 0.25, 0.5]}, {"a": 12}, "curves", "fraction"))
+    lines = {name: named(root, name).find("polyline") for name in ("a", "random")}
+    points = {n: [tuple(map(float, p.split(","))) for p in line.get("points").split()] for n, line in lines.items()}
+    assert [x for x, _ in points["a"]] == sorted(x for x, _ in points["a"])
+    assert points["a"][1] == pytest.approx([sum(p) / 2 for p in zip(points["a"][0], points["a"][2], strict=True)])
+    assert points["random"][2][1] == pytest.approx(points["a"][1][1])  # both 0.5
+    assert lines["a"].get("class") == "c2 again"
+    assert lines["random"].get("class") == "control"
+    assert root.get("aria-label") == "curves"
+
+
+@pytest.mark.parametrize("values", [[math.nan] * 3, [2.0, 2.0], [-1.0, -3.0], [0.0], [0.9, math.inf, 0.8]])
+def test_any_curve_can_be_drawn(values):
+    root = parse(curves_svg({"a": values}, {"a": 0}, "t", "x"))
+    assert "nan" not in ET.tostring(root).decode()
+    assert "inf" not in ET.tostring(root).decode()
+
+
+def test_points_lie_on_logarithmic_axes():
+    points = [Point("a", 1, 0.0, 0), Point("b", 10, 0.5, 1), Point("c", 100, 1.0, 2)]
+    root = parse(scatter_svg(points, {"edges": 0.5}, "t", "passes", "gap"))
+    circles = {p.name: named(root, p.name).find("circle") for p in points}
+    x, y = ([float(circles[name].get(axis)) for name in "abc"] for axis in ("cx", "cy"))
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
+    assert y[0] - y[1] == pytest.approx(y[1] - y[2], abs=0.2)
+    (level,) = [line for line in root.iter("line") if line.get("class") == "level"]
+    assert float(level.get("y1")) == pytest.approx(y[1], abs=0.1)
+    assert {text.text for text in root.iter("text")} >= {"a", "b", "c", "edges", "passes", "gap", "10", "100"}
+
+
+def test_names_do_not_stand_on_each_other():
+    points = [Point(f"method{i}", 16, 0.5 + i / 1000, i) for i in range(12)]
+    root = parse(scatter_svg(points, {}, "t", "passes", "gap"))
+    boxes = []
+    for point in points:
+        text = named(root, point.name).find("text")
+        x, width = float(text.get("x")), 6 * len(point.name)
+        boxes.append((x if text.get("text-anchor") == "start" else x - width, float(text.get("y"))))
+    for i, (x, y) in enumerate(boxes):
+        assert all(abs(x - other) >= 40 or abs(y - height) >= 11.5 for other, height in boxes[:i])
+
+
+@pytest.mark.parametrize("points", [[Point("a", 3, 0.0, 0)], [Point("a", 3, 1.0, 0), Point("b", 3, 1.0, 1)]])
+def test_points_without_any_range(points):
+    assert "nan" not in scatter_svg(points, {}, "t", "passes", "gap")
+
+
+def test_names_are_text():
+    name = '<b> & "c"'
+    for svg in (
+        curves_svg({name: [0, 1]}, {}, name, name),
+        scatter_svg([Point(name, 1, 1, 0)], {name: 2}, name, "x", "y"),
+    ):
+        root = parse(svg)
+        assert root.get("aria-label") == name
+        assert not list(root.iter("b"))
+
+
+def test_colours_come_again_dashed():
+    assert [style(number) for number in (0, 9, 10, None)] == ["c0", "c9", "c0 again", "control"]

@@ -1,0 +1,230 @@
+"""The runner: values are those of the metrics, and nothing is computed twice, wherever a run was stopped."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from _reference.comparing import EDGES, KEYS, Counting, StoppedError, batches, benchmark, images, run
+from lit_attr._checks import ArgumentError
+from lit_attr.attribution import IntegratedGradients, Saliency
+from lit_attr.benchmark import Batch, Benchmark, Store, collect
+from lit_attr.benchmark.controls import RandomMap
+from lit_attr.benchmark.runner import measure
+from lit_attr.metrics import Completeness, Infidelity, Insertion, PointingGame
+from lit_attr.targets import PixelTarget
+
+SELF_KILL = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from _reference.comparing import Counting, run
+run(sys.argv[2], Counting(int(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)))
+"""
+
+
+def rows(samples, store, asked=None):
+    return list(collect(asked or benchmark(), store, samples, EDGES).rows())
+
+
+def cost_of(asked, size=3, keys=KEYS):
+    """Images that the model sees in a whole run."""
+    model = Counting()
+    for batch in batches(size, keys):
+        measure(asked, model, batch)
+    return model.images
+
+
+def cost_of_the_rest(before):
+    """Images that must be seen when the shards `before` are there: of all that is missing, and no more."""
+    there = {(shard.method, sample) for shard in before for sample in shard.samples}
+    model = Counting()
+    for batch in batches():
+        left = {}
+        for name, identity in benchmark().identities.items():
+            (shard,) = [s for s in measure(benchmark(), Counting(), batch) if s.method == identity]
+            if (identity, shard.samples[0]) not in there:
+                left[name] = identity
+        full = benchmark()
+        part = {
+            "methods": {name: item for name, item in full.methods.items() if name in left},
+            "controls": {name: item for name, item in full.controls.items() if name in left},
+        }
+        if left:
+            measure(benchmark(**part), model, batch)
+    return model.images
+
+
+def test_values_are_those_of_the_metrics(tmp_path):
+    samples, store = run(tmp_path)
+    results = collect(benchmark(), store, samples)
+    model, x = Counting(), images()
+    for name, method in benchmark().methods.items():
+        for label, metric in benchmark().metrics.items():
+            metric.update(model, x, None, method(model, x), method=method)
+            summary = results.summaries[name, label]["all"]
+            assert torch.equal(summary.value, metric.compute()), (name, label)
+            assert summary.samples == len(KEYS)
+            assert torch.equal(summary.standard_error, metric.standard_error())
+    assert [sample.key for sample in results.samples] == KEYS
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_results_do_not_depend_on_the_batches(tmp_path, size):
+    expected, found = rows(*run(tmp_path / "3")), rows(*run(tmp_path / "other", size=size))
+    for one, other in zip(found, expected, strict=True):
+        assert one == {**other, **{name: pytest.approx(other[name], abs=1e-12) for name in ("value", "confidence")}}
+
+
+def test_a_finished_run_makes_no_pass(tmp_path):
+    expected = rows(*run(tmp_path))
+    model = Counting()
+    assert rows(*run(tmp_path, model)) == expected
+    assert model.images == 0
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 5, 9, 14, 20, 27, 33, 40])
+def test_a_stopped_run_goes_on_where_it_was(tmp_path, stop):
+    expected = rows(*run(tmp_path / "whole"))
+    with pytest.raises(StoppedError):
+        run(tmp_path / "stopped", Counting(stop))
+    before = list(Store(tmp_path / "stopped", {"model": "counting"}).shards())
+    model = Counting()
+    assert rows(*run(tmp_path / "stopped", model)) == expected
+    assert model.images == cost_of_the_rest(before)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
+    expected, counted = rows(*run(tmp_path / "whole")), Counting()
+    run(tmp_path / "counted", counted)
+    stop = random.SystemRandom().randrange(counted.passes)
+    command = [sys.executable, "-c", SELF_KILL, str(Path(__file__).parents[1]), str(tmp_path / "killed"), str(stop)]
+    killed = subprocess.run(command, env=dict(os.environ), capture_output=True, check=False, timeout=200)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    before = list(Store(tmp_path / "killed", {"model": "counting"}).shards())
+    model = Counting()
+    assert rows(*run(tmp_path / "killed", model)) == expected, f"killed before pass {stop}"
+    assert model.images == cost_of_the_rest(before), f"killed before pass {stop}"
+
+
+def test_more_samples_and_metrics_add_what_is_new(tmp_path):
+    few = benchmark(metrics={"insertion": Insertion(steps=4)})
+    run(tmp_path, asked=few, keys=KEYS[:4])
+    model = Counting()
+    samples, store = run(tmp_path, model, asked=few, size=7)
+    assert model.images == cost_of(few, keys=KEYS[4:])
+    both = benchmark(metrics={"insertion": Insertion(steps=4), "infidelity": Infidelity(samples=3)})
+    only = benchmark(metrics={"infidelity": Infidelity(samples=3)})
+    model = Counting()
+    samples, store = run(tmp_path, model, asked=both)
+    assert model.images == cost_of(only)
+    assert rows(samples, store, both) == rows(*run(tmp_path / "once", asked=both), both)
+
+
+def test_other_settings_and_other_data_are_computed_anew(tmp_path):
+    run(tmp_path)
+    model = Counting()
+    other = benchmark(methods={"ig": IntegratedGradients(steps=4)})
+    run(tmp_path, model, asked=other)
+    assert model.images == cost_of(benchmark(methods={"ig": IntegratedGradients(steps=4)}, controls={}))
+    model, store = Counting(), Store(tmp_path, {"model": "counting"})
+    changed = [batch._replace(inputs=batch.inputs + 1e-9) for batch in batches()]
+    samples = benchmark().run(model, changed, KEYS, store)
+    assert model.images == cost_of(benchmark())
+    assert len(rows(samples, store)) == len(KEYS) * 3 * 4
+
+
+def test_max_batch_is_no_other_setting(tmp_path):
+    run(tmp_path)
+    model = Counting()
+    smaller = {"saliency": Saliency(max_batch=1), "ig": IntegratedGradients(steps=3, max_batch=2)}
+    run(tmp_path, model, asked=benchmark(methods=smaller))
+    assert model.images == 0
+
+
+def test_time_left_is_that_of_the_declared_passes(tmp_path):
+    asked = benchmark()
+    shape, classes = (1, 4, 4), 3
+    cost = {}
+    for name in asked.identities:
+        passes = asked.passes(name, shape, classes)
+        cost[name] = passes.forward + 2 * passes.backward
+    # By hand: insertion 5, deletion 5, infidelity 4, sensitivity 1 and two more explanations.
+    assert cost == {"saliency": 15 + 3 * 3, "ig": 15 + 3 * 9, "random": 15}
+    ticks, seen = iter(range(0, 1000, 10)), []
+    run(tmp_path, report=seen.append, clock=lambda: float(next(ticks)))
+    total = sum(cost.values()) * len(KEYS)
+    assert (seen[0].done, seen[0].total, seen[0].seconds_left) == (0, total, None)
+    done, order = 0, [(name, size) for size in (3, 3, 1) for name in asked.identities]
+    for count, (progress, (name, size)) in enumerate(zip(seen[1:], order, strict=True), start=2):
+        done += cost[name] * size
+        assert progress.at == name
+        assert progress.done == done
+        assert progress.seconds_left == pytest.approx(10 * count * (total - done) / done)
+
+
+def test_a_resumed_run_forecasts_what_is_left(tmp_path):
+    run(tmp_path, keys=KEYS[:3])
+    seen = []
+    run(tmp_path, report=seen.append)
+    whole = []
+    run(tmp_path / "whole", report=whole.append)
+    assert seen[0].total == pytest.approx(whole[0].total * 4 / 7)
+    assert seen[-1].done == seen[-1].total
+
+
+def test_control_maps_are_not_asked_what_only_explanations_know(tmp_path):
+    asked = benchmark(metrics={"completeness": Completeness(), "insertion": Insertion(steps=4)})
+    samples, store = run(tmp_path, asked=asked)
+    found = {(row["method"], row["metric"]) for row in rows(samples, store, asked)}
+    assert ("ig", "completeness") in found
+    assert ("random", "completeness") not in found
+    assert ("random", "insertion") in found
+
+
+def test_masks_reach_the_metrics():
+    masks = torch.zeros(2, 4, 4, dtype=torch.bool)
+    masks[:, :2] = True
+    batch = Batch(images()[:2], KEYS[:2], None, masks)
+    asked = Benchmark({"saliency": Saliency()}, {"pointing": PointingGame()})
+    (shard,) = measure(asked, Counting(), batch)
+    expected = PointingGame()
+    model = Counting()
+    expected.update(model, batch.inputs, None, Saliency()(model, batch.inputs), masks=masks)
+    assert float(shard.tensors[f"value/{shard.items[0]}"].mean()) == float(expected.compute())
+
+
+class Pixels(torch.nn.Module):
+    def forward(self, x):
+        return torch.cat([x, 1 - x], dim=1)
+
+
+def test_a_part_of_a_batch_has_its_part_of_any_target():
+    labels = torch.randint(0, 2, (3, 4, 4))
+    whole = Batch(images()[:3], KEYS[:3], PixelTarget(labels))
+    part, by_hand = whole.take([2, 0]), Batch(images()[[2, 0]], [KEYS[2], KEYS[0]], PixelTarget(labels[[2, 0]]))
+    assert list(part.keys) == list(by_hand.keys)
+    asked = Benchmark({"ig": IntegratedGradients(steps=3)}, {"insertion": Insertion(steps=4)})
+    (found,), (expected,) = (measure(asked, Pixels(), batch) for batch in (part, by_hand))
+    (item,) = expected.items
+    assert torch.equal(found.tensors[f"value/{item}"], expected.tensors[f"value/{item}"])
+    assert found.facts["predictions"] is None  # of a target that compares no classes nothing is predicted
+    assert bool(found.tensors["confidence"].isnan().all())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"methods": {}, "controls": {}}, "`methods` must be at least one, got none"),
+        ({"metrics": {}}, "`metrics` must be at least one, got none"),
+        ({"controls": {"ig": RandomMap()}}, "`controls` must be named otherwise than the methods, got ig"),
+    ],
+)
+def test_refused(settings, message):
+    with pytest.raises(ArgumentError, match=message):
+        benchmark(**settings)

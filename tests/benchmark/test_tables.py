@@ -1,0 +1,73 @@
+"""Tables as data, and printed."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from _reference.comparing import EDGES, benchmark, run
+from lit_attr.benchmark import collect, print_tables, score_tables
+from lit_attr.benchmark.tables import Cell, Table, number
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.000"),
+        (0.12345, "0.123"),
+        (-0.0123, "-0.012"),
+        (0.00042, "0.0004"),
+        (12.3456, "12.346"),
+        (123.456, "123.5"),
+        (12345.6, "12346"),
+        (2.5e7, "2.5e+07"),
+        (3.2e-5, "3.2e-05"),
+    ],
+)
+def test_numbers(value, text):
+    assert number(value) == Cell(text, value)
+
+
+def test_no_number():
+    assert number(math.nan) == number(None) == Cell("\N{EN DASH}")
+    assert number(1.0, math.nan).text == "1.000"
+    assert number(1.0, 0.25).text == "1.000 \N{PLUS-MINUS SIGN} 0.250"
+
+
+def test_scores(tmp_path):
+    samples, store = run(tmp_path)
+    results = collect(benchmark(), store, samples, EDGES)
+    whole, *groups = score_tables(results)
+    arrow = {True: "\N{UPWARDS ARROW}", False: "\N{DOWNWARDS ARROW}"}
+    assert whole.columns[:3] == ["method", f"insertion {arrow[True]}", f"deletion {arrow[False]}"]
+    assert whole.columns[-3:] == ["forward", "backward", "samples/s"]
+    assert [row[0].text for row in whole.rows] == ["saliency", "ig", "random (control)"]
+    assert whole.rows[1][1].value == float(results.summaries["ig", "insertion"]["all"].value)
+    assert [cell.value for cell in whole.rows[1][-3:-1]] == [3, 3]
+    assert whole.rows[2][-1].value is None  # how fast noise is drawn is no result
+    assert whole.title == "All samples (7 samples)"
+    counts = [results.summaries["ig", "insertion"][group].samples for group in results.groups[1:]]
+    expected = [
+        f"Confidence {group} 0.54 ({count} samples)" for group, count in zip(["below", "from"], counts, strict=True)
+    ]
+    assert [table.title for table in groups] == expected
+
+
+def test_groups_without_samples_have_no_table(tmp_path):
+    samples, store = run(tmp_path)
+    assert len(score_tables(collect(benchmark(), store, samples, (0.01,)))) == 2
+
+
+def test_printed_whole_on_a_narrow_terminal():
+    columns = ["method", *(f"a long metric {i}" for i in range(12))]
+    table = Table("title [x]", columns, [[Cell("a"), *(number(i + 0.5) for i in range(12))]], ["said once"])
+    file = io.StringIO()
+    console = Console(file=file, width=40)
+    print_tables([table, table], console)
+    text = file.getvalue()
+    assert console.width == 40
+    assert all(f"a long metric {i}" in text for i in range(12))
+    assert all(f"{i}.500" in text for i in range(12))
+    assert text.count("said once") == 1
+    assert text.count("title [x]") == 2
