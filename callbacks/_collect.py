@@ -125,6 +125,15 @@ def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[
     yield from samples_of(trainer, module, chosen, mine, size)
 
 
+def batch_of(trainer: L.Trainer, module: L.LightningModule, index: Sequence[int]) -> Any:
+    """A batch of samples by their places in the data set, moved as Lightning moves one."""
+    loader = validation_loader(trainer)
+    batch = loader.collate_fn([loader.dataset[i] for i in index])
+    batch = trainer.precision_plugin.convert_input(batch)
+    batch = module._on_before_batch_transfer(batch, dataloader_idx=0)  # as Lightning's own evaluation loop does
+    return trainer.strategy.batch_to_device(batch, module.device, dataloader_idx=0)
+
+
 def samples_of(
     trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], mine: Sequence[int], size: int
 ) -> Iterator[Samples]:
@@ -132,14 +141,10 @@ def samples_of(
 
     Samples with NaN or infinity are left out, with a warning that names them.
     """
-    loader = validation_loader(trainer)
     for start in range(0, len(mine), size):
         order = list(mine[start : start + size])
         index = [chosen[place] for place in order]
-        batch = loader.collate_fn([loader.dataset[i] for i in index])
-        batch = trainer.precision_plugin.convert_input(batch)
-        batch = module._on_before_batch_transfer(batch, dataloader_idx=0)  # as Lightning's own evaluation loop does
-        batch = trainer.strategy.batch_to_device(batch, module.device, dataloader_idx=0)
+        batch = batch_of(trainer, module, index)
         images, labels = _inputs_and_labels(batch)
         masks = _masks(batch, images)
         finite = images.flatten(1).isfinite().all(1)
