@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -14,9 +15,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, Mul
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
-from lit_attr.modules.backbones import build_backbone
+from lit_attr.modules.backbones import build_backbone, given_or_built
 from lit_attr.modules.normalize import Normalize
-from lit_attr.registry import import_path
 
 __all__ = ["Classifier"]
 
@@ -81,7 +81,8 @@ class Classifier(L.LightningModule):
         self.label_smoothing = label_smoothing
         self.lr, self.weight_decay = lr, weight_decay
         self.normalize = Normalize(mean, std)
-        self.model = _network(model, num_classes, len(mean), weights)
+        build = partial(build_backbone, num_classes=num_classes, in_channels=len(mean))
+        self.model = given_or_built(model, num_classes, build, weights=weights)
         self.mix = _mixing(mixup, cutmix, num_classes)
         metrics = MetricCollection(
             {
@@ -185,19 +186,6 @@ class _AUROC(MulticlassAUROC):
         labels = dim_zero_cat(self.target)
         count = torch.bincount(labels, minlength=self.num_classes)
         return scores[(count > 0) & (count < len(labels))].mean()
-
-
-def _network(model: str | nn.Module, num_classes: int, in_channels: int, weights: str | None) -> nn.Module:
-    if isinstance(model, str) and "." not in model:
-        return build_backbone(model, num_classes, in_channels, weights)
-    if weights is not None:
-        raise ArgumentError("weights", weights, "None for a `model` that is not one of the named networks")
-    if isinstance(model, nn.Module):
-        return model
-    network = import_path("`model`:", model)(num_classes=num_classes)
-    if not isinstance(network, nn.Module):
-        raise ArgumentError("model", model, "the import path of a module class")
-    return network
 
 
 def _mixing(mixup: float, cutmix: float, num_classes: int) -> Any:
