@@ -42,7 +42,7 @@ class MaskedDataset(Dataset[tuple[Tensor, ...]]):
         with_cause: give the cause too, where it is known.
     """
 
-    def __init__(  # noqa: PLR0913 - what there is to say about a data set
+    def __init__(
         self,
         source: MaskedImages,
         indices: Tensor,
@@ -82,7 +82,7 @@ class MaskedDataset(Dataset[tuple[Tensor, ...]]):
         wrong = (mask != self.ignore_index) & ((mask < 0) | (mask >= self.num_classes))
         if bool(wrong.any()):
             got = f"{int(mask[wrong][0])} in {path}"
-            accepted = f"class indices in 0..{self.num_classes - 1}, or {self.ignore_index} where a pixel does not count"
+            accepted = f"class indices in 0..{self.num_classes - 1}, or {self.ignore_index} where none counts"
             raise ArgumentError("masks", got, accepted)
         return mask
 

@@ -12,10 +12,11 @@ from lit_attr.datamodules._masked import MaskedImages
 from lit_attr.datamodules._sources import Part
 from lit_attr.datamodules.reading import EXTENSIONS, is_image_name
 
-_VOC_CLASSES = tuple(
+_VOC_NAMES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-    "pottedplant sheep sofa train tvmonitor".split()
+    "pottedplant sheep sofa train tvmonitor"
 )
+_VOC_CLASSES = tuple(_VOC_NAMES.split())
 _VOC_VAL = Path("VOCdevkit", "VOC2012", "ImageSets", "Segmentation", "val.txt")
 _PARTS: tuple[Part, ...] = ("train", "val", "test")
 _MASK_EXTENSIONS = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".gif")

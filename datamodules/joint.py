@@ -98,7 +98,7 @@ def joint_evaluation_transform(size: int | None) -> Transform:
     return _compose([_ShorterSide(size, (1.0, 1.0))])
 
 
-class _ShorterSide(v2.Transform):
+class _ShorterSide(v2.Transform):  # type: ignore[misc]  # torchvision has no annotations
     """The shorter side to `size` times a random factor, the aspect kept to the pixel.
 
     Masks by the pixel nearest to the centre. Torchvision's own way takes the one nearest to the corner: a mask that

@@ -26,7 +26,7 @@ _DIGIT, _PATCH = 24, 8
 _INK = 0.4  # of which on a pixel belongs to the digit
 _RED, _BLUE = (242, 13, 13), (13, 13, 242)
 _GREEN, _YELLOW = (13, 242, 13), (242, 242, 13)
-_COUNTS: dict[Part, int] = {"train": 2048, "val": 256, "test": 256}
+_COUNTS: dict[Part, int] = {"train": 1024, "val": 256, "test": 256}
 
 
 class DigitScenes(NamedTuple):

@@ -46,8 +46,8 @@ class SegmentationDataModule(Loaders):
         images: of `folder`: the folder of images below root, with {part} for train, val and test.
         masks: of `folder`: the folder of masks.
         ignore_index: the label of pixels that do not count; no class.
-        size: shorter side in pixels, before `joint_augment.scale`; None for the usual one: 520, and that of the images for
-            scenes.
+        size: shorter side in pixels, before `joint_augment.scale`; None for the usual one: 520, and for scenes their
+            own.
         crop: side of the windows that are trained on; what an image does not fill is ignored. None for the usual one:
             480, and whole images for scenes.
         batch_size: images per batch and process in training, and in evaluation where they are of one size.

@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, Mul
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
+from lit_attr.modules._agreement import refuse_other_data
 from lit_attr.modules.backbones import build_backbone, given_or_built
 from lit_attr.modules.normalize import Normalize
 
@@ -102,16 +103,8 @@ class Classifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse data that cannot belong to this module, before any work."""
-        data = getattr(self.trainer, "datamodule", None)
-        own_values = {"channels": len(self.normalize.mean)}
-        if stage != "predict":  # images to predict on have no classes
-            own_values["num_classes"] = self.num_classes
-        for name, own in own_values.items():
-            theirs = getattr(data, name, own)
-            if theirs != own:
-                hint = "`model.mean` and `model.std` (one value per channel)" if name == "channels" else "`num_classes`"
-                msg = f"the model has {name} = {own}, the data {theirs}; set {hint} of the model to fit the data"
-                raise ValueError(msg)
+        classes = {} if stage == "predict" else {"num_classes": self.num_classes}  # images to predict on have none
+        refuse_other_data(self.trainer, channels=len(self.normalize.mean), **classes)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Cross entropy of one batch, mixed where asked for."""

@@ -14,7 +14,7 @@ __all__ = ["build_segmentation_network"]
 _SMALL = "small_segmenter"
 
 
-def build_segmentation_network(  # noqa: PLR0913 - what there is to say about a network
+def build_segmentation_network(
     name: str,
     num_classes: int,
     in_channels: int,
@@ -53,7 +53,9 @@ def build_segmentation_network(  # noqa: PLR0913 - what there is to say about a 
             msg = f"unknown model '{name}'; {hint}; or the import path of a module"
             raise ValueError(msg)
         if in_channels != 3:
-            raise ArgumentError("mean", f"{in_channels} values, one per channel", "three values for a torchvision network")
+            raise ArgumentError(
+                "mean", f"{in_channels} values, one per channel", "three values for a torchvision network"
+            )
         backbone = _backbone_weights(name, None if weights else weights_backbone)
         settings: dict[str, Any] = {} if name.startswith("lraspp") else {"aux_loss": auxiliary}
         network = models.get_model(name, num_classes=num_classes, weights_backbone=backbone, **settings)

@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 from lit_attr._checks import ArgumentError, classes_below, positive_int
 
-__all__ = ["Scores", "SegmentationScores", "counted_pixels"]
+__all__ = ["Scores", "SegmentationScores"]
 
 
 class Scores(NamedTuple):
@@ -66,7 +66,11 @@ class SegmentationScores(Metric):
         Raises:
             ArgumentError: for a label that is neither a class nor `ignore_index`, and shapes that differ.
         """
-        counted = counted_pixels(masks, self.num_classes, self.ignore_index)
+        if masks.dim() != 3 or masks.is_floating_point() or masks.dtype == torch.bool:
+            got = f"{masks.dtype} {tuple(masks.shape)}"
+            raise ArgumentError("masks", got, "class indices, an integer tensor [B, H, W]")
+        counted = masks != self.ignore_index
+        classes_below("masks", masks[counted], self.num_classes)
         if prediction.shape != masks.shape:
             raise ArgumentError("prediction", f"shape {tuple(prediction.shape)}", f"{tuple(masks.shape)}, as `masks`")
         cells = self.num_classes**2
@@ -79,16 +83,3 @@ class SegmentationScores(Metric):
         right, labelled, predicted = table.diagonal(), table.sum(1), table.sum(0)
         iou = right / (labelled + predicted - right)  # 0 / 0 is NaN: a class that does not occur
         return Scores(iou.nanmean().float(), (right.sum() / table.sum()).float(), iou.float())
-
-
-def counted_pixels(masks: Tensor, num_classes: int, ignore_index: int) -> Tensor:
-    """Which pixels of masks `[B, H, W]` have a label that counts.
-
-    Raises:
-        ArgumentError: for what are no masks, or a label that is neither a class nor `ignore_index`.
-    """
-    if masks.dim() != 3 or masks.is_floating_point() or masks.dtype == torch.bool:
-        raise ArgumentError("masks", f"{masks.dtype} {tuple(masks.shape)}", "class indices, an integer tensor [B, H, W]")
-    counted = masks != ignore_index
-    classes_below("masks", masks[counted], num_classes)
-    return counted

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from lit_attr._checks import ArgumentError, not_negative, positive_int
+from lit_attr.modules._agreement import refuse_other_data
 from lit_attr.modules.backbones import given_or_built
 from lit_attr.modules.normalize import Normalize
 from lit_attr.modules.segmentation_networks import build_segmentation_network
-from lit_attr.modules.segmentation_scores import SegmentationScores, counted_pixels
+from lit_attr.modules.segmentation_scores import SegmentationScores
 from lit_attr.targets import logits_of
 
 __all__ = ["Segmenter"]
@@ -97,8 +98,7 @@ class Segmenter(L.LightningModule):
             auxiliary=aux_weight > 0,
         )
         self.model = given_or_built(model, num_classes, build, weights=weights, weights_backbone=weights_backbone)
-        scores = SegmentationScores(num_classes, ignore_index)
-        self.val_scores, self.test_scores = scores, scores.clone()
+        self.val_scores, self.test_scores = (SegmentationScores(num_classes, ignore_index) for _ in range(2))
         self.val_loss, self.test_loss = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
 
     def forward(self, images: Tensor) -> Tensor:
@@ -107,16 +107,9 @@ class Segmenter(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse data that cannot belong to this module, before any work."""
-        data = getattr(self.trainer, "datamodule", None)
-        own_values = {"channels": len(self.normalize.mean)}
-        if stage != "predict":  # images to predict on have no masks
-            own_values |= {"num_classes": self.num_classes, "ignore_index": self.ignore_index}
-        for name, own in own_values.items():
-            theirs = getattr(data, name, own)
-            if theirs != own:
-                hint = "`model.mean` and `model.std` (one value per channel)" if name == "channels" else f"`{name}`"
-                msg = f"the model has {name} = {own}, the data {theirs}; set {hint} of the model to fit the data"
-                raise ValueError(msg)
+        labels = {"num_classes": self.num_classes, "ignore_index": self.ignore_index}
+        labels = {} if stage == "predict" else labels  # images to predict on have no masks
+        refuse_other_data(self.trainer, channels=len(self.normalize.mean), **labels)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """The loss of one batch."""
@@ -163,10 +156,10 @@ class Segmenter(L.LightningModule):
         named = list(self.model.named_parameters())
         second = [parameter for name, parameter in named if name.startswith("aux_classifier.")]
         first = [parameter for name, parameter in named if not name.startswith("aux_classifier.")]
-        groups = [{"params": first}, {"params": second, "lr": _AUXILIARY_LR * self.lr}]
-        optimizer = torch.optim.SGD(
-            [group for group in groups if group["params"]], self.lr, _MOMENTUM, weight_decay=self.weight_decay
-        )
+        groups: list[dict[str, Any]] = [{"params": first}]
+        if second:
+            groups.append({"params": second, "lr": _AUXILIARY_LR * self.lr})
+        optimizer = torch.optim.SGD(groups, self.lr, _MOMENTUM, weight_decay=self.weight_decay)
         steps = self.trainer.estimated_stepping_batches
         if not 0 < steps < float("inf"):  # no end, or nothing to train on
             return optimizer
@@ -191,11 +184,10 @@ class Segmenter(L.LightningModule):
 
     def _evaluate(self, batch: Sequence[Tensor], stage: str, scores: SegmentationScores, mean_loss: MeanMetric) -> None:
         images, masks = batch[:2]
-        counted = counted_pixels(masks, self.num_classes, self.ignore_index)
         # Resized once, from the network's own size to the masks'.
         logits = self._logits(self.model(self.normalize(images)), masks.shape[1:])
-        scores.update(logits.argmax(1), masks)
-        mean_loss.update(self._loss(logits, masks), counted.sum())
+        scores.update(logits.argmax(1), masks)  # first: it refuses labels that would break the loss
+        mean_loss.update(self._loss(logits, masks), (masks != self.ignore_index).sum())
         self.log(f"{stage}/loss", mean_loss, batch_size=len(images))
 
     def _log_scores(self, stage: str, scores: SegmentationScores) -> None:

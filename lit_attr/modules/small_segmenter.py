@@ -22,14 +22,14 @@ class SmallSegmenter(nn.Module):
         torch.Size([2, 3, 64, 48])
     """
 
-    def __init__(self, num_classes: int, in_channels: int = 3, width: int = 12) -> None:
+    def __init__(self, num_classes: int, in_channels: int = 3, width: int = 8) -> None:
         super().__init__()
         self.fine = _block(in_channels, width)
         self.middle = _block(width, 2 * width, stride=2)
         self.coarse = nn.Sequential(_block(2 * width, 4 * width, stride=2), _block(4 * width, 4 * width))
         self.everywhere = nn.Sequential(nn.Linear(4 * width, 4 * width), nn.ReLU())
         self.context = _block(8 * width, 2 * width)
-        self.joined = _block(4 * width, 2 * width)
+        self.joined = _block(4 * width, 2 * width, kernel=1)
         self.classifier = nn.Conv2d(3 * width, num_classes, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -44,8 +44,8 @@ class SmallSegmenter(nn.Module):
         return logits
 
 
-def _block(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inside, outside, 3, stride, padding=1, bias=False)
+def _block(inside: int, outside: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    convolution = nn.Conv2d(inside, outside, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outside), nn.ReLU())
 
 
