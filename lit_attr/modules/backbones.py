@@ -99,7 +99,7 @@ def published_or_file(name: str, weights: str, *, published: bool) -> dict[str, 
     if path.is_file():
         return read_weights(path)
     enum = {w.name: w for w in models.get_model_weights(name)} if published else {}
-    if weights != "DEFAULT" and weights not in enum:
+    if weights not in enum and not (enum and weights == "DEFAULT"):
         known = ", ".join(enum) or "none published"
         msg = f"`weights` is '{weights}', neither a file nor weights of {name} (known: {known})"
         raise FileNotFoundError(msg)

@@ -1,8 +1,9 @@
-"""Intersection over union and pixel accuracy, from one confusion matrix of all pixels."""
+"""Intersection over union, pixel accuracy and cross entropy, from sums over all pixels."""
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -12,16 +13,18 @@ __all__ = ["Scores", "SegmentationScores"]
 
 
 class Scores(NamedTuple):
-    """What a confusion matrix says.
+    """What the pixels say that count; all NaN where none does.
 
     Attributes:
-        miou: mean of `iou` over the classes that occur; NaN where no pixel counts.
-        accuracy: share of the counted pixels with the right class; NaN likewise.
+        miou: mean of `iou` over the classes that occur.
+        accuracy: share of pixels with the right class.
+        loss: mean cross entropy.
         iou: per class, `[K]`; NaN for a class that is neither in the labels nor predicted.
     """
 
     miou: Tensor
     accuracy: Tensor
+    loss: Tensor
     iou: Tensor
 
 
@@ -38,14 +41,16 @@ class SegmentationScores(Metric):
         ignore_index: the label of pixels that do not count; no class.
 
     Example:
+        >>> logits = torch.eye(3)[[0, 1, 1, 1]].T.view(1, 3, 1, 4)  # of classes 0, 1, 1, 1
         >>> scores = SegmentationScores(num_classes=3)
-        >>> scores.update(torch.tensor([[[0, 1, 1, 1]]]), torch.tensor([[[0, 0, 1, 255]]]))
-        >>> scores.compute()
-        Scores(miou=tensor(0.5000), accuracy=tensor(0.6667), iou=tensor([0.5000, 0.5000,    nan]))
+        >>> scores.update(logits, torch.tensor([[[0, 0, 1, 255]]]))
+        >>> scores.compute().miou, scores.compute().accuracy, scores.compute().iou
+        (tensor(0.5000), tensor(0.6667), tensor([0.5000, 0.5000,    nan]))
     """
 
     full_state_update = False
     confusion: Tensor
+    losses: Tensor
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
         super().__init__()
@@ -55,31 +60,38 @@ class SegmentationScores(Metric):
         self.num_classes, self.ignore_index = num_classes, ignore_index
         # integers: sums of billions of pixels are exact, in any order and over any number of processes
         self.add_state("confusion", torch.zeros(num_classes, num_classes, dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("losses", torch.zeros(()), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, masks: Tensor) -> None:
+    def update(self, logits: Tensor, masks: Tensor) -> None:
         """Count pixels.
 
         Args:
-            prediction: the predicted class of each pixel, an integer tensor `[B, H, W]`.
-            masks: its label, an integer tensor `[B, H, W]`.
+            logits: `[B, K, H, W]`.
+            masks: the label of each pixel, an integer tensor `[B, H, W]`.
 
         Raises:
-            ArgumentError: for a label that is neither a class nor `ignore_index`, and shapes that differ.
+            ArgumentError: for a label that is neither a class nor `ignore_index`, and shapes that do not fit.
         """
         if masks.dim() != 3 or masks.is_floating_point() or masks.dtype == torch.bool:
             got = f"{masks.dtype} {tuple(masks.shape)}"
             raise ArgumentError("masks", got, "class indices, an integer tensor [B, H, W]")
+        wanted = (len(masks), self.num_classes, *masks.shape[1:])
+        if logits.shape != wanted:
+            raise ArgumentError("logits", f"shape {tuple(logits.shape)}", f"{wanted}, as `masks` and `num_classes` say")
         counted = masks != self.ignore_index
         classes_below("masks", masks[counted], self.num_classes)
-        if prediction.shape != masks.shape:
-            raise ArgumentError("prediction", f"shape {tuple(prediction.shape)}", f"{tuple(masks.shape)}, as `masks`")
         cells = self.num_classes**2
-        pairs = torch.where(counted, masks.long() * self.num_classes + prediction, cells)
-        self.confusion += torch.bincount(pairs.flatten(), minlength=cells + 1)[:cells].view_as(self.confusion)
+        pairs = torch.where(counted, masks.long() * self.num_classes + logits.argmax(1), cells)
+        found = torch.bincount(pairs.flatten(), minlength=cells + 1)[:cells]
+        loss = F.cross_entropy(logits.float(), masks.long(), ignore_index=self.ignore_index, reduction="sum")
+        # not in place: they may be inference tensors
+        self.confusion = self.confusion + found.view_as(self.confusion)
+        self.losses = self.losses + loss
 
     def compute(self) -> Scores:
         """The scores of all pixels so far."""
-        table = self.confusion.double()  # [label, prediction]
-        right, labelled, predicted = table.diagonal(), table.sum(1), table.sum(0)
+        table = self.confusion.double()
+        right, labelled, predicted = table.diagonal(), table.sum(1), table.sum(0)  # table: [label, prediction]
         iou = right / (labelled + predicted - right)  # 0 / 0 is NaN: a class that does not occur
-        return Scores(iou.nanmean().float(), (right.sum() / table.sum()).float(), iou.float())
+        values = (iou.nanmean(), right.sum() / table.sum(), self.losses / table.sum(), iou)
+        return Scores(*(value.float() for value in values))

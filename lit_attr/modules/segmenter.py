@@ -8,7 +8,6 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from lit_attr._checks import ArgumentError, not_negative, positive_int
 from lit_attr.modules._agreement import refuse_other_data
@@ -99,7 +98,6 @@ class Segmenter(L.LightningModule):
         )
         self.model = given_or_built(model, num_classes, build, weights=weights, weights_backbone=weights_backbone)
         self.val_scores, self.test_scores = (SegmentationScores(num_classes, ignore_index) for _ in range(2))
-        self.val_loss, self.test_loss = MeanMetric(nan_strategy="disable"), MeanMetric(nan_strategy="disable")
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `[B, num_classes, H, W]` of images `[B, C, H, W]` in [0, 1]."""
@@ -131,11 +129,11 @@ class Segmenter(L.LightningModule):
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Loss and counts of one batch."""
-        self._evaluate(batch, "val", self.val_scores, self.val_loss)
+        self._evaluate(batch, self.val_scores)
 
     def test_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Loss and counts of one batch."""
-        self._evaluate(batch, "test", self.test_scores, self.test_loss)
+        self._evaluate(batch, self.test_scores)
 
     def on_validation_epoch_end(self) -> None:
         """The scores of all that was counted."""
@@ -182,22 +180,17 @@ class Segmenter(L.LightningModule):
         total = F.cross_entropy(logits, masks.long(), ignore_index=self.ignore_index, reduction="sum")
         return total / (masks != self.ignore_index).sum().clamp(min=1)
 
-    def _evaluate(self, batch: Sequence[Tensor], stage: str, scores: SegmentationScores, mean_loss: MeanMetric) -> None:
+    def _evaluate(self, batch: Sequence[Tensor], scores: SegmentationScores) -> None:
         images, masks = batch[:2]
         # Resized once, from the network's own size to the masks'.
-        logits = self._logits(self.model(self.normalize(images)), masks.shape[1:])
-        scores.update(logits.argmax(1), masks)  # first: it refuses labels that would break the loss
-        mean_loss.update(self._loss(logits, masks), (masks != self.ignore_index).sum())
-        self.log(f"{stage}/loss", mean_loss, batch_size=len(images))
+        scores.update(self._logits(self.model(self.normalize(images)), masks.shape[1:]), masks)
 
     def _log_scores(self, stage: str, scores: SegmentationScores) -> None:
         found = scores.compute()  # over all processes, so that each has the same; synchronising is for form's sake
         names = getattr(getattr(self.trainer, "datamodule", None), "class_names", None) or range(self.num_classes)
-        self.log_dict(
-            {f"{stage}/miou": found.miou, f"{stage}/pixel_accuracy": found.accuracy},
-            prog_bar=stage == "val",
-            sync_dist=True,
-        )
+        self.log(f"{stage}/loss", found.loss, sync_dist=True)
+        self.log(f"{stage}/miou", found.miou, prog_bar=stage == "val", sync_dist=True)
+        self.log(f"{stage}/pixel_accuracy", found.accuracy, prog_bar=stage == "val", sync_dist=True)
         self.log_dict({f"{stage}/iou/{name}": v for name, v in zip(names, found.iou, strict=True)}, sync_dist=True)
 
 
