@@ -3,7 +3,7 @@
 from lit_attr.datamodules.augmentation import Augmentation
 from lit_attr.datamodules.image import ImageDataModule
 from lit_attr.datamodules.joint import JointAugmentation
-from lit_attr.datamodules.masks import read_mask
+from lit_attr.datamodules.masks import MaskError, read_mask
 from lit_attr.datamodules.predict import PredictBatch, PredictFolder
 from lit_attr.datamodules.reading import ImageReadError, read_image
 from lit_attr.datamodules.scenes import DigitScenes, digit_scenes
@@ -15,6 +15,7 @@ __all__ = [
     "ImageDataModule",
     "ImageReadError",
     "JointAugmentation",
+    "MaskError",
     "PredictBatch",
     "PredictFolder",
     "SegmentationDataModule",

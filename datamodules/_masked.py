@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lit_attr._checks import ArgumentError
 from lit_attr.datamodules.joint import Transform
-from lit_attr.datamodules.masks import read_mask
+from lit_attr.datamodules.masks import MaskError, read_mask
 from lit_attr.datamodules.reading import read_image
 
 
@@ -77,13 +76,13 @@ class MaskedDataset(Dataset[tuple[Tensor, ...]]):
     def _read_mask(self, path: str, image: Tensor) -> Tensor:
         mask = read_mask(path)
         if mask.shape != image.shape[1:]:
-            got = f"{tuple(mask.shape)} in {path}"
-            raise ArgumentError("masks", got, f"of the size of their images, which here is {tuple(image.shape[1:])}")
+            msg = f"mask '{path}' has {tuple(mask.shape)} pixels (rows, columns), its image {tuple(image.shape[1:])}"
+            raise MaskError(msg)
         wrong = (mask != self.ignore_index) & ((mask < 0) | (mask >= self.num_classes))
         if bool(wrong.any()):
-            got = f"{int(mask[wrong][0])} in {path}"
-            accepted = f"class indices in 0..{self.num_classes - 1}, or {self.ignore_index} where none counts"
-            raise ArgumentError("masks", got, accepted)
+            accepted = f"accepted: 0..{self.num_classes - 1}, and {self.ignore_index} where a pixel does not count"
+            msg = f"mask '{path}' has the class {int(mask[wrong][0])}; {accepted}"
+            raise MaskError(msg)
         return mask
 
     def collate(self, items: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

@@ -10,13 +10,20 @@ from torch import Tensor
 
 from lit_attr.datamodules.reading import ImageReadError, cause_of
 
-__all__ = ["read_mask"]
+__all__ = ["MaskError", "read_mask"]
 
 _INDEX_MODES = {"1", "L", "P"}  # and "I" with its kinds
 _NOT_INDICES = (
     "its pixels are colours ({mode}), accepted: class indices, as a grey image or one with a palette, whose colours "
     "mean nothing"
 )
+
+
+class MaskError(ValueError):
+    """A mask that does not fit its image or the classes; the message names the file.
+
+    It has one argument: a data loader rebuilds a worker's exception from its message alone.
+    """
 
 
 def read_mask(path: str | Path) -> Tensor:
@@ -67,5 +74,6 @@ def _of_image(path: Path) -> NDArray[np.generic]:
 def _of_sbd(path: Path) -> NDArray[np.generic]:
     from scipy.io import loadmat
 
-    found: NDArray[np.generic] = loadmat(path)["GTcls"][0]["Segmentation"][0]
+    with path.open("rb") as file:
+        found: NDArray[np.generic] = loadmat(file)["GTcls"][0]["Segmentation"][0]
     return found
