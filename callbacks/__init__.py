@@ -2,7 +2,14 @@
 
 from lit_attr.callbacks.benchmark import BenchmarkCallback
 from lit_attr.callbacks.explanations import ExplanationCallback
+from lit_attr.callbacks.robust_segmentation import SegmentationRobustnessCallback
 from lit_attr.callbacks.robustness import RobustnessCallback
 from lit_attr.callbacks.writer import ExplanationWriter
 
-__all__ = ["BenchmarkCallback", "ExplanationCallback", "ExplanationWriter", "RobustnessCallback"]
+__all__ = [
+    "BenchmarkCallback",
+    "ExplanationCallback",
+    "ExplanationWriter",
+    "RobustnessCallback",
+    "SegmentationRobustnessCallback",
+]

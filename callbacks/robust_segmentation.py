@@ -16,7 +16,7 @@ from lit_attr.attacks import Attack
 from lit_attr.callbacks._collect import batch_of, choose_samples, due, require_whole_model
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._robust_trials import attack_trials
-from lit_attr.modules import SegmentationScores
+from lit_attr.modules.segmentation_scores import SegmentationScores
 from lit_attr.targets import PixelTarget, logits_of
 
 __all__ = ["SegmentationRobustnessCallback"]

@@ -2,25 +2,20 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, TypeVar
 
-import lightning as L
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr.datamodules._catalog import SOURCES
 from lit_attr.datamodules._dataset import ImageDataset, LabelledImages, stratified_split
-from lit_attr.datamodules._distributed import ExactSampler, equal_batches
+from lit_attr.datamodules._loaders import Loaders
 from lit_attr.datamodules._sources import Part
 from lit_attr.datamodules.augmentation import Augmentation, as_augmentation, evaluation_transform, train_transform
-from lit_attr.datamodules.predict import AtLeast, PredictFolder
-
-D = TypeVar("D")
+from lit_attr.datamodules.predict import PredictFolder
 
 
-class ImageDataModule(L.LightningDataModule):
+class ImageDataModule(Loaders):
     """Images with one label each, for training and evaluation; images without labels, for prediction.
 
     Batches are (float32 [B, C, size, size] in [0, 1], int64 [B]); normalisation belongs to the model. Training images
@@ -137,51 +132,6 @@ class ImageDataModule(L.LightningDataModule):
                 raise ArgumentError("predict_path", None, "given to predict: --data.predict_path=<file or folder>")
             self.predict_dataset = PredictFolder(self.predict_path, self.channels, self._evaluation_transform)
 
-    def teardown(self, stage: str) -> None:
-        """Forget the files to predict on: the next run looks again which there are."""
-        if stage == "predict":
-            self.predict_dataset = None
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Augmented images in random order."""
-        dataset = _ready(self.train_dataset, "fit")
-        world_size = 1 if self.trainer is None else self.trainer.world_size
-        # a last batch of one image would break batch normalisation; a process's only batch is kept
-        return self._loader(dataset, shuffle=True, drop_last=len(dataset) // world_size > self.batch_size)
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """Validation images in order."""
-        return self._exact_loader(_ready(self.val_dataset, "validate"))
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        """Test images in order."""
-        return self._exact_loader(_ready(self.test_dataset, "test"))
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        """What is left of `predict_dataset`, in order; of fewer files than processes, some get an empty batch."""
-        dataset = _ready(self.predict_dataset, "predict")
-        world_size = 1 if self.trainer is None else self.trainer.world_size
-        few = 0 < len(dataset) < world_size
-        return self._loader(AtLeast(dataset, world_size) if few else dataset, collate_fn=dataset.collate)
-
-    def _exact_loader(self, dataset: ImageDataset) -> DataLoader[Any]:
-        """For evaluation: over several processes every sample is still used once."""
-        if self.trainer is None or self.trainer.world_size == 1:
-            return self._loader(dataset)
-        world_size, rank = self.trainer.world_size, self.trainer.global_rank
-        size = equal_batches(len(dataset), world_size, self.batch_size)
-        return self._loader(dataset, batch_size=size, sampler=ExactSampler(dataset, world_size, rank))
-
-    def _loader(self, dataset: Dataset[Any], batch_size: int | None = None, **settings: Any) -> DataLoader[Any]:
-        return DataLoader(
-            dataset,
-            batch_size=batch_size or self.batch_size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            **settings,
-        )
-
     def _dataset(self, part: Part) -> ImageDataset:
         images, indices = self._images(part)
         if len(indices) == 0:
@@ -207,10 +157,3 @@ class ImageDataModule(L.LightningDataModule):
         if part not in self._loaded:
             self._loaded[part] = self._source.load(self.root, part)
         return self._loaded[part]
-
-
-def _ready(dataset: D | None, stage: str) -> D:
-    if dataset is None:
-        msg = f"the data of stage '{stage}' is not there yet: call setup('{stage}') first"
-        raise RuntimeError(msg)
-    return dataset

@@ -64,7 +64,7 @@ def read_image(path: str | Path, channels: int) -> Tensor:
         with Image.open(path) as file:
             pixels = _pixels(ImageOps.exif_transpose(file), channels)
     except Exception as error:  # a broken file makes Pillow's decoders raise almost anything
-        cause = _cause(error, Path(path))
+        cause = cause_of(error, Path(path))
         msg = f"cannot read image '{path}': {cause}"
         raise ImageReadError(msg, cause) from error
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # [H, W, C] -> [C, H, W]
@@ -97,7 +97,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values / 257).astype(np.uint8))
 
 
-def _cause(error: Exception, path: Path) -> str:
+def cause_of(error: Exception, path: Path) -> str:
+    """Why a file could not be read, in a few words."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):

@@ -25,8 +25,8 @@ from lit_attr._cli_errors import one_line
 from lit_attr._results import Results
 from lit_attr._save_config import SaveConfig
 from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter
-from lit_attr.datamodules import ImageDataModule
-from lit_attr.modules import Classifier
+from lit_attr.datamodules import ImageDataModule, SegmentationDataModule
+from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
 
 __all__ = ["LitAttrCLI", "main"]
@@ -221,13 +221,14 @@ def _settings_of_checkpoint(args: list[str]) -> list[str]:
     checkpoint = _read_checkpoint(paths[-1])
     found = []
     for option, key, own in [
-        ("--model", "hyper_parameters", Classifier),
-        ("--data", "datamodule_hyper_parameters", ImageDataModule),
+        ("--model", "hyper_parameters", [Classifier, Segmenter]),
+        ("--data", "datamodule_hyper_parameters", [ImageDataModule, SegmentationDataModule]),
     ]:
         settings = {k: v for k, v in checkpoint.get(key, {}).items() if k not in {"_instantiator", "predict_path"}}
         class_path = settings.pop("_class_path", None)
-        if class_path is None and settings and settings.keys() <= inspect.signature(own).parameters.keys():
-            class_path = f"{own.__module__}.{own.__name__}"  # trained from Python, which stores no class
+        if class_path is None and settings:  # trained from Python, which stores no class
+            known = (c for c in own if settings.keys() <= inspect.signature(c).parameters.keys())
+            class_path = next((f"{c.__module__}.{c.__name__}" for c in known), None)
         if class_path is not None:
             found += [option, json.dumps({"class_path": class_path, "init_args": settings})]
     return found

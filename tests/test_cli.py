@@ -20,8 +20,8 @@ from _reference.fake_data import write_images, write_tree
 from _reference.foreign import trainer
 from lit_attr.attribution import IntegratedGradients
 from lit_attr.cli import main
-from lit_attr.datamodules import ImageDataModule, read_image
-from lit_attr.modules import Classifier
+from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, read_image
+from lit_attr.modules import Classifier, Segmenter
 
 ROOT = Path(__file__).parents[1]
 
@@ -205,6 +205,17 @@ def test_checkpoint_of_a_run_in_python(tmp_path, capsys):
     main(["validate", *QUICK, "--ckpt_path", "x.ckpt"])
     found = config_of("version_0/config_validate.yaml")
     assert (found["model"], found["mean"], found["size"]) == ("cifar_resnet14", [0.1], 16)
+
+
+def test_checkpoint_of_a_segmenter_in_python(tmp_path, capsys):
+    runner = trainer(tmp_path, max_steps=1, limit_val_batches=1)
+    runner.fit(Segmenter("small_segmenter", num_classes=3, lr=0.5), datamodule=SegmentationDataModule(batch_size=8))
+    runner.save_checkpoint(tmp_path / "x.ckpt")
+    without = ["--explanations.methods", "[]", "--checkpoint.monitor", "val/miou"]
+    main(["validate", *QUICK, "--ckpt_path", "x.ckpt", *without])
+    found = config_of("version_0/config_validate.yaml")
+    assert (found["model"], found["lr"], found["batch_size"]) == ("small_segmenter", 0.5, 8)
+    assert "val/iou/digit_with_red_key" in capsys.readouterr().out
 
 
 def test_checkpoint_of_the_command_line_loads_in_python(checkpoint):

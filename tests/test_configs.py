@@ -8,7 +8,15 @@ import torch.distributed as dist
 import yaml
 
 from _reference.command import prepare
-from _reference.fake_data import accept_any_cifar, write_cifar, write_mnist, write_tree
+from _reference.fake_data import (
+    accept_any_cifar,
+    write_cifar,
+    write_masked,
+    write_mnist,
+    write_sbd,
+    write_tree,
+    write_voc,
+)
 from _reference.foreign import trainer
 from lit_attr.attribution import METHODS, available
 from lit_attr.cli import main
@@ -26,9 +34,13 @@ DATA = {
     "cifar100": lambda root: write_cifar(root, classes=100),
     "imagenet": lambda root: write_tree(root, THOUSAND),
     "image_folder": lambda root: write_tree(root, TWO_CLASSES),
+    "voc": write_voc,
+    "sbd": lambda root: (write_voc(root), write_sbd(root, train=("s1", "s2"))),
+    "folder": lambda root: write_masked(root, {"train": 4, "val": 2}),
 }
 SMALL = ["--data.batch_size", "2", "--data.num_workers", "0", "--explanations.num_samples", "1"]
 SMALLER = ["--data.size", "32", "--explanations.methods", "[fast_ig, grad_cam]"]
+SMALL_WINDOWS = ["--data.size", "48", "--data.crop", "48", "--model.weights_backbone", "null"]
 
 
 def write_classifier(path):
@@ -62,6 +74,8 @@ def test_config_trains_and_explains(path, tmp_path, monkeypatch, request):
         DATA[path.stem](tmp_path / "data")
     if path.stem in {"imagenet", "image_folder"}:
         options += [*SMALLER, "--model.weights", "null"]
+    if path.stem in {"voc", "sbd", "folder"}:
+        options += SMALL_WINDOWS
     machine = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.fast_dev_run", "true"]
     main(["fit", "--config", str(path), *options, *machine])
 

@@ -13,6 +13,7 @@ from lit_attr.modules.adversarial import (
 )
 from lit_attr.modules.advgan import AdvGANModule, Discriminator
 from lit_attr.modules.classifier import Classifier
+from lit_attr.modules.segmenter import Segmenter
 
 __all__ = [
     "MART",
@@ -25,6 +26,7 @@ __all__ = [
     "FastTraining",
     "FreeTraining",
     "PGDTraining",
+    "Segmenter",
     "TrainingBatch",
     "get_training",
 ]

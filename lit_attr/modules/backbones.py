@@ -1,5 +1,6 @@
 """Networks by name: torchvision's classifiers and the CIFAR residual networks."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_attr._checks import ArgumentError
 from lit_attr.modules.cifar_resnet import CifarResNet
-from lit_attr.registry import did_you_mean
+from lit_attr.registry import did_you_mean, import_path
 
 __all__ = ["build_backbone", "read_weights"]
 
@@ -50,18 +51,55 @@ def build_backbone(name: str, num_classes: int, in_channels: int, weights: str |
             raise ArgumentError("mean", channels, "three values for a torchvision network")
         network = models.get_model(name, num_classes=num_classes, **_NO_HEADS.get(name, {}))
     if weights is not None:
-        _load(network, _pretrained(name, weights), weights)
+        load_into(network, published_or_file(name, weights, published=name not in _CIFAR), weights)
     return network
 
 
-def _pretrained(name: str, weights: str) -> dict[str, Tensor]:
+def given_or_built(
+    model: str | nn.Module, num_classes: int, build: Callable[..., nn.Module], **weights: str | None
+) -> nn.Module:
+    """The network that a setting `model` means: a module, a class by its import path, or what `build` makes of a name.
+
+    Args:
+        model: the setting.
+        num_classes: goes to a class.
+        build: makes a network from its name and `weights`.
+        weights: settings of initial weights by their names, for networks that are built by name.
+
+    Raises:
+        ValueError: for an import path that leads to no module, and weights for what has no name.
+    """
+    if isinstance(model, str) and "." not in model:
+        return build(model, **weights)
+    for setting, value in weights.items():
+        if value is not None:
+            raise ArgumentError(setting, value, "None for a `model` that is not one of the named networks")
+    if isinstance(model, nn.Module):
+        return model
+    network = import_path("`model`:", model)(num_classes=num_classes)
+    if not isinstance(network, nn.Module):
+        raise ArgumentError("model", model, "the import path of a module class")
+    return network
+
+
+def published_or_file(name: str, weights: str, *, published: bool) -> dict[str, Tensor]:
+    """The state dict that a setting `weights` means: a file's, or the one that torchvision publishes for `name`.
+
+    Args:
+        name: of a network.
+        weights: a file, or the name of a weight enum.
+        published: whether torchvision knows the network.
+
+    Raises:
+        FileNotFoundError: if it is neither.
+    """
     from torchvision import models
 
     path = Path(weights).expanduser()
     if path.is_file():
         return read_weights(path)
-    enum = {} if name in _CIFAR else {w.name: w for w in models.get_model_weights(name)}
-    if weights != "DEFAULT" and weights not in enum:
+    enum = {w.name: w for w in models.get_model_weights(name)} if published else {}
+    if weights not in enum and not (enum and weights == "DEFAULT"):
         known = ", ".join(enum) or "none published"
         msg = f"`weights` is '{weights}', neither a file nor weights of {name} (known: {known})"
         raise FileNotFoundError(msg)
@@ -108,12 +146,22 @@ def load_safely(path: Path, argument: str) -> Any:
         raise ValueError(msg) from error
 
 
-def _load(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Load strictly, but leave out a head of another number of classes."""
+def load_into(network: nn.Module, state: dict[str, Tensor], source: str, heads: int = 1) -> None:
+    """Load strictly, but leave out the head of another number of classes.
+
+    Args:
+        network: takes the weights.
+        state: the weights.
+        source: where they come from, for messages.
+        heads: how many layers may be of another number of classes.
+
+    Raises:
+        ValueError: for weights of another architecture.
+    """
     own = network.state_dict()
     other = {key for key, value in state.items() if key in own and own[key].shape != value.shape}
-    heads = {key.rpartition(".")[0] for key in other}
-    head_alone = len(heads) == 1 and all(own[key].shape[1:] == state[key].shape[1:] for key in other)
+    named = {key.rpartition(".")[0] for key in other}
+    head_alone = len(named) <= heads and all(own[key].shape[1:] == state[key].shape[1:] for key in other)
     missing = {key for key in own.keys() - state.keys() if not key.endswith("num_batches_tracked")}  # not in old files
     wrong = sorted(missing | (state.keys() - own.keys()) | (set() if head_alone else other))
     if wrong:
@@ -121,5 +169,5 @@ def _load(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
         msg = f"`weights` from {source} do not fit {type(network).__name__}; missing, unknown or of other shape: {some}"
         raise ValueError(msg)
     network.load_state_dict({key: value for key, value in state.items() if key not in other}, strict=False)
-    for head in heads:
+    for head in sorted(named):
         rank_zero_info(f"The head '{head}' of {source} has another number of classes and starts from random values.")

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -14,10 +15,10 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, Mul
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_attr._checks import ArgumentError, fraction, not_negative, positive_int
+from lit_attr.modules._agreement import refuse_other_data
 from lit_attr.modules.adversarial import AdversarialTraining, TrainingBatch, get_training
-from lit_attr.modules.backbones import build_backbone
+from lit_attr.modules.backbones import build_backbone, given_or_built
 from lit_attr.modules.normalize import Normalize
-from lit_attr.registry import import_path
 
 __all__ = ["Classifier"]
 
@@ -89,7 +90,8 @@ class Classifier(L.LightningModule):
         self.label_smoothing = label_smoothing
         self.lr, self.weight_decay = lr, weight_decay
         self.normalize = Normalize(mean, std)
-        self.model = _network(model, num_classes, len(mean), weights)
+        build = partial(build_backbone, num_classes=num_classes, in_channels=len(mean))
+        self.model = given_or_built(model, num_classes, build, weights=weights)
         self.mix = _mixing(mixup, cutmix, num_classes)
         self.adversarial = None if adversarial is None else get_training(adversarial)
         if self.adversarial is not None:
@@ -115,16 +117,8 @@ class Classifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse data that cannot belong to this module, before any work."""
-        data = getattr(self.trainer, "datamodule", None)
-        own_values = {"channels": len(self.normalize.mean)}
-        if stage != "predict":  # images to predict on have no classes
-            own_values["num_classes"] = self.num_classes
-        for name, own in own_values.items():
-            theirs = getattr(data, name, own)
-            if theirs != own:
-                hint = "`model.mean` and `model.std` (one value per channel)" if name == "channels" else "`num_classes`"
-                msg = f"the model has {name} = {own}, the data {theirs}; set {hint} of the model to fit the data"
-                raise ValueError(msg)
+        classes = {} if stage == "predict" else {"num_classes": self.num_classes}  # images to predict on have none
+        refuse_other_data(self.trainer, channels=len(self.normalize.mean), **classes)
 
     def on_fit_start(self) -> None:
         """Begin without what an earlier run carried on."""
@@ -247,19 +241,6 @@ class _AUROC(MulticlassAUROC):
         labels = dim_zero_cat(self.target)
         count = torch.bincount(labels, minlength=self.num_classes)
         return scores[(count > 0) & (count < len(labels))].mean()
-
-
-def _network(model: str | nn.Module, num_classes: int, in_channels: int, weights: str | None) -> nn.Module:
-    if isinstance(model, str) and "." not in model:
-        return build_backbone(model, num_classes, in_channels, weights)
-    if weights is not None:
-        raise ArgumentError("weights", weights, "None for a `model` that is not one of the named networks")
-    if isinstance(model, nn.Module):
-        return model
-    network = import_path("`model`:", model)(num_classes=num_classes)
-    if not isinstance(network, nn.Module):
-        raise ArgumentError("model", model, "the import path of a module class")
-    return network
 
 
 def _one_class_per_image(mixup: float, cutmix: float) -> None:

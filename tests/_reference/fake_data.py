@@ -60,3 +60,55 @@ def write_images(folder, count, size=(16, 16)):
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
         Image.fromarray(_bytes(i, *size)).save(folder / f"{i}.png")
+
+
+def palette_png(path, indices):
+    """A mask as VOC writes it: indices into a palette of colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.asarray(indices, dtype=np.uint8), mode="P")
+    image.putpalette([(37 * i + 11 * k) % 256 for i in range(256) for k in range(3)])
+    image.save(path)
+
+
+def _photograph(path, seed, height=12, width=16):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(_bytes(seed, height, width, 3)).save(path)
+
+
+def _indices(seed, classes, height=12, width=16):
+    return np.random.default_rng(seed).integers(0, classes, (height, width)).astype(np.uint8)
+
+
+def write_voc(root, train=("v1", "v2", "v3"), val=("v4", "v5")):
+    """Pascal VOC 2012 as its archive unpacks; masks have a rim of 255."""
+    base = Path(root) / "VOCdevkit" / "VOC2012"
+    for part, ids in {"train": train, "val": val}.items():
+        lists = base / "ImageSets" / "Segmentation"
+        lists.mkdir(parents=True, exist_ok=True)
+        (lists / f"{part}.txt").write_text("".join(f"{name}\n" for name in ids))
+        for i, name in enumerate(ids):
+            _photograph(base / "JPEGImages" / f"{name}.jpg", i, width=16 + 4 * i)
+            mask = _indices(i, 21, width=16 + 4 * i)
+            mask[0] = 255
+            palette_png(base / "SegmentationClass" / f"{name}.png", mask)
+
+
+def write_sbd(root, train=("s1", "v4", "v1"), val=("s2", "v5", "s3")):
+    """The Semantic Boundaries Dataset as torchvision moves it into root/sbd; some of its images are VOC's."""
+    from scipy.io import savemat
+
+    base = Path(root) / "sbd"
+    (base / "cls").mkdir(parents=True)
+    for part, ids in {"train": train, "val": val}.items():
+        (base / f"{part}.txt").write_text("".join(f"{name}\n" for name in ids))
+        for i, name in enumerate(ids):
+            _photograph(base / "img" / f"{name}.jpg", i)
+            savemat(base / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": _indices(i, 21)}})
+
+
+def write_masked(root, parts, classes=2, images="{part}/images", masks="{part}/masks"):
+    """Write `{"train": 3}` as three images with masks in folders named by patterns."""
+    for part, count in parts.items():
+        for i in range(count):
+            _photograph(Path(root) / images.format(part=part) / f"{i}.png", i)
+            palette_png(Path(root) / masks.format(part=part) / f"{i}.png", _indices(i, classes))
