@@ -17,7 +17,7 @@ LAYERS = [
     {"_places"},
     {"updates", "corruptions"},
     {"attribution", "attacks"},
-    {"metrics"},
+    {"metrics", "bank"},
     {"modules", "datamodules", "ground_truth"},
     {"callbacks"},
     {"_cli_errors", "_results", "_save_config"},  # parts of the command line
