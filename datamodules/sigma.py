@@ -19,7 +19,7 @@ from lit_attr.bank import Bank, BankError, build_bank
 from lit_attr.bank._progress import Advance
 from lit_attr.bank._ranks import on_rank_zero
 from lit_attr.bank.build import Precision, Stored
-from lit_attr.bank.store import digest_of
+from lit_attr.bank.store import Store, digest_of
 from lit_attr.datamodules._choice import choose_variants
 from lit_attr.datamodules._joined import the_loader, with_more
 from lit_attr.datamodules._training import AugmentedVariants, PlainSamples
@@ -153,8 +153,13 @@ class SIGMADataModule(L.LightningDataModule):
             advance: see `build_bank`.
         """
         bank = self._build(Path(folder), model, advance)
-        self.folder = bank.folder
         self._join(bank)
+        self.folder = bank.folder
+
+    @property
+    def planned(self) -> int:
+        """How many variants a bank has."""
+        return self.sigma.paths * max(1, round(self._fraction * len(self._samples())))
 
     def state_dict(self) -> dict[str, Any]:
         """Which bank is in use, and the state of the base."""
@@ -163,9 +168,14 @@ class SIGMADataModule(L.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the bank that was in use, which a refresh may have changed."""
         self._base.load_state_dict(state_dict["base"])
-        if self.variants is not None and Path(state_dict["bank"]) != self.folder:
-            self.folder = Path(state_dict["bank"])
-            self._join(Bank(self.folder))
+        used = Path(state_dict["bank"])
+        if self.variants is None or used == self.folder:
+            return
+        if not Store(used).exists:
+            rank_zero_warn(f"the bank in use at the checkpoint, {used}, is not there; going on with {self.folder}")
+            return
+        self._join(Bank(used))
+        self.folder = used
 
     def _made(self) -> Bank:
         """The bank of the checkpoint, whose weights are compared where it is there."""

@@ -110,10 +110,11 @@ def test_variants_join_with_the_labels_of_their_sources(folder, data, tmp_path):
 def test_the_conditions_hold(folder):
     bank = Bank(folder)
     assert not bank.columns["reached"].all()
+    close = float(bank.columns["l2"][bank.columns["reached"] & (bank.columns["steps"] > 0)].median())
     for rule, good in [
         ({}, bank.columns["reached"]),
         ({"reached_only": False}, bank.columns["steps"] >= 0),
-        ({"max_l2": 1.0}, bank.columns["reached"] & (bank.columns["l2"] <= 1.0)),
+        ({"max_l2": close}, bank.columns["reached"] & (bank.columns["l2"] <= close)),
     ]:
         data = SIGMADataModule(digits(), str(folder), **rule)
         data.setup("fit")
@@ -241,6 +242,16 @@ def test_a_refreshed_bank_is_used_and_found_again(folder, tmp_path):
     resumed.setup("fit")
     resumed.load_state_dict(state)
     assert torch.equal(resumed.variants[0][0], data.variants[0][0])
+
+
+def test_a_state_whose_bank_is_gone_leaves_the_bank_at_hand(folder, tmp_path):
+    data = SIGMADataModule(digits(), str(folder))
+    data.setup("fit")
+    before = data.variants.numbers
+    with pytest.warns(UserWarning, match=r"the bank in use at the checkpoint, .*gone, is not there"):
+        data.load_state_dict({"bank": str(tmp_path / "gone"), "base": {}})
+    assert data.folder == folder
+    assert data.variants.numbers == before
 
 
 def test_nothing_left_is_an_error(folder):
