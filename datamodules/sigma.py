@@ -200,7 +200,8 @@ class SIGMADataModule(L.LightningDataModule):
         """Choose variants, of which each is of a sample of the training set of now."""
         training = the_loader(self._base.train_dataloader()).dataset
         samples = self._samples()
-        numbers = choose_variants(bank.columns, round(self._ratio * len(samples)), **self._rules)
+        rules = self._rules | ({"reached_only": False} if self._trying else {})  # two steps lead nowhere
+        numbers = choose_variants(bank.columns, round(self._ratio * len(samples)), **rules)
         sources = bank.columns["index"][numbers]
         on_rank_zero(lambda: _require_sources(bank, samples, numbers.tolist()))
         self.variants = AugmentedVariants(training, bank.image, numbers.tolist(), sources.tolist())
@@ -211,7 +212,6 @@ class SIGMADataModule(L.LightningDataModule):
             if not self._trying:
                 msg = f"`bank`: {told}; loosen the conditions, or walk for more steps"
                 raise BankError(msg)
-            rank_zero_warn(told)
         rank_zero_info(told)
 
     @property
