@@ -1,7 +1,11 @@
 """Two trainings by one command."""
 
 import csv
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -78,3 +82,23 @@ def test_a_trial_leaves_nothing(tmp_path, monkeypatch):
     main(["fit", *QUICK, *FEW, "--trainer.fast_dev_run", "true"])
     assert list(tmp_path.rglob("*.safetensors")) == list(tmp_path.rglob("*.ckpt")) == []
     assert list((tmp_path / "temporary").glob("lit_attr_*")) == []
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_bank_of_one_and_train(tmp_path, runs):
+    main(["fit", *QUICK])
+    few = [*QUICK, *FEW, "--sigma.fraction", "0.1", "--sigma.checkpoint", str(runs / "version_0/checkpoints/last.ckpt")]
+    main(["fit", *few, "--sigma.bank", "one"])
+    command = [sys.executable, str(Path(__file__).parents[1] / "train.py"), "fit", *few, "--sigma.bank", "two"]
+    command += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.enable_progress_bar", "false"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    one, two = Bank(tmp_path / "one"), Bank(tmp_path / "two")
+    assert len(list((tmp_path / "two").glob("*.safetensors"))) == 3  # of which each process has made its share
+    assert len(one) == 130
+    for name in ("index", "label", "key", "digest", "steps"):
+        assert torch.equal(two.columns[name], one.columns[name])
+    apart = [int((two.image(i).int() - one.image(i).int()).abs().max()) for i in range(130)]
+    assert max(apart) <= 1
+    assert values(runs / "version_2")["val/accuracy"]

@@ -38,6 +38,7 @@ Precision: TypeAlias = Literal["32", "bf16"]
 Samples: TypeAlias = Dataset[tuple[Tensor, int]]
 
 _WALKS, _ELEMENTS = 512, 2**24  # of a shard at most: what is lost when a run is killed, and what is under way at once
+_FEWEST = 64  # as many as are evaluated at once
 _PATH = 2**40  # key = path * this + index: more paths leave the walks of the first ones as they are
 _SSIM_SIDE = 11  # pixels of its window
 
@@ -69,8 +70,8 @@ def build_bank(  # noqa: PLR0913 - settings of a config
         stored: in how many bits; "uint8" is for samples in [0, 1]. The walks see samples that are rounded so.
         precision: "bf16" runs the model in bfloat16 while it walks; the confidence of what is stored is always that in
             full precision.
-        shard_size: walks per shard, which are under way at once; None is 512, fewer for large samples. Another number
-            makes the same walks, up to the rounding of sums.
+        shard_size: walks per shard, which are under way at once; None is 512, fewer of large samples or for a small
+            bank, which several processes share too. Another number makes the same walks, up to the rounding of sums.
         advance: is told of finished variants, in place of a progress bar.
 
     Raises:
@@ -96,7 +97,7 @@ def build_bank(  # noqa: PLR0913 - settings of a config
     first = plan.read(sources[:1])[0]
     if stored == "uint8" and (first[0].dim() != 3 or sigma.bounds not in ("auto", (0, 1))):
         raise ArgumentError("stored", stored, "'float16' for what are no images in [0, 1]")
-    walks = shard_size or max(1, min(_WALKS, _ELEMENTS // first[0].numel()))
+    walks = shard_size or _shard_size(len(sources) * sigma.paths, first[0].numel())
     size = max(1, walks // sigma.paths)
     shards = {
         f"shard_{n:05d}.safetensors": sources[at : at + size] for n, at in enumerate(range(0, len(sources), size))
@@ -241,6 +242,11 @@ def _origin(plan: _Plan, sources: Sequence[int], shard_size: int, first: tuple[T
         "precision": plan.precision,
         "shard_size": shard_size,
     }
+
+
+def _shard_size(walks: int, elements: int) -> int:
+    """A sixteenth of all, but neither few nor too many to be under way at once."""
+    return max(1, min(_WALKS, _ELEMENTS // elements, max(_FEWEST, -(-walks // 16))))
 
 
 def _shown(advance: Advance | None, total: int, rank: int) -> AbstractContextManager[Advance]:

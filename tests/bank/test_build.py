@@ -16,6 +16,7 @@ from _reference import banks
 from _reference.nets import Counter
 from lit_attr.attribution import SIGMA
 from lit_attr.bank import Bank, BankError, build_bank, model_hash
+from lit_attr.bank.build import _shard_size
 
 PROGRAM = Path(banks.__file__)
 PATH = os.pathsep.join([str(PROGRAM.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -266,3 +267,10 @@ def test_the_hash_of_a_model():
     assert model_hash(dict(reversed(net.state_dict().items()))) == known
     net[1].bias.data[0] += 1e-6
     assert model_hash(net.state_dict()) != known
+
+
+def test_the_size_of_shards():
+    """Of 32 pixels in colour, and of 224."""
+    assert [_shard_size(walks, 3 * 32**2) for walks in (10, 1300, 50_000)] == [64, 82, 512]
+    assert _shard_size(50_000, 3 * 224**2) == 111
+    assert _shard_size(10, 2**30) == 1
