@@ -4,6 +4,7 @@ from lit_attr.callbacks.benchmark import BenchmarkCallback
 from lit_attr.callbacks.explanations import ExplanationCallback
 from lit_attr.callbacks.robust_segmentation import SegmentationRobustnessCallback
 from lit_attr.callbacks.robustness import RobustnessCallback
+from lit_attr.callbacks.sigma import SIGMARefresh
 from lit_attr.callbacks.writer import ExplanationWriter
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "ExplanationCallback",
     "ExplanationWriter",
     "RobustnessCallback",
+    "SIGMARefresh",
     "SegmentationRobustnessCallback",
 ]

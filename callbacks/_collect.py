@@ -22,11 +22,10 @@ from torch.utils.data import (
 )
 
 from lit_attr._checks import ArgumentError
+from lit_attr.datamodules._items import INPUTS, LABELS
 
 T = TypeVar("T")
 
-_INPUTS = ("image", "images", "pixel_values", "input", "inputs", "x")
-_LABELS = ("label", "labels", "target", "targets", "y")
 _MASKS = ("mask", "masks")
 _BOXES = ("box", "boxes", "bbox")
 
@@ -160,7 +159,7 @@ def samples_of(
 def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
     """Inputs `[B, ...]` and class indices `[B]`."""
     if isinstance(batch, Mapping):
-        found = [next((batch[key] for key in keys if key in batch), None) for keys in (_INPUTS, _LABELS)]
+        found = [next((batch[key] for key in keys if key in batch), None) for keys in (INPUTS, LABELS)]
         got = f"a mapping with {', '.join(map(str, batch))}"
     else:
         found = list(batch[:2]) if isinstance(batch, tuple | list) else []
@@ -169,7 +168,7 @@ def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
     if not (isinstance(inputs, Tensor) and isinstance(labels, Tensor)):
         msg = (
             "a validation batch must be a tuple (inputs, labels) of tensors, or a mapping with inputs under one of "
-            f"{', '.join(_INPUTS)} and labels under one of {', '.join(_LABELS)}; got {got}"
+            f"{', '.join(INPUTS)} and labels under one of {', '.join(LABELS)}; got {got}"
         )
         raise TypeError(msg)
     return inputs, _class_indices(labels)

@@ -8,6 +8,7 @@ from lit_attr.datamodules.predict import PredictBatch, PredictFolder
 from lit_attr.datamodules.reading import ImageReadError, read_image
 from lit_attr.datamodules.scenes import DigitScenes, digit_scenes
 from lit_attr.datamodules.segmentation import SegmentationDataModule
+from lit_attr.datamodules.sigma import SIGMADataModule
 
 __all__ = [
     "Augmentation",
@@ -18,6 +19,7 @@ __all__ = [
     "MaskError",
     "PredictBatch",
     "PredictFolder",
+    "SIGMADataModule",
     "SegmentationDataModule",
     "digit_scenes",
     "read_image",

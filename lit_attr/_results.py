@@ -1,5 +1,6 @@
 """The tables at the end of a command."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
@@ -33,8 +34,29 @@ def print_results(trainer: L.Trainer, title: str, best: str = "") -> None:
     Every rank must call it; rank zero prints.
     """
     folder = None if getattr(trainer, "fast_dev_run", False) else run_dir(trainer)  # in which nothing is written
-    values = {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("train/")}
-    _print(values, title, folder, best)
+    _print(logged_values(trainer), title, folder, best)
+
+
+def logged_values(trainer: L.Trainer) -> dict[str, float]:
+    """What was logged last, by name, without that of training."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith("train/")}
+
+
+@rank_zero_only
+def print_comparison(title: str, values: Mapping[str, Mapping[str, float]]) -> None:
+    """Print the values of several runs side by side.
+
+    Args:
+        title: of the table.
+        values: by the name of the run, by the name of the value.
+    """
+    table = Table(title=title)
+    table.add_column("metric")
+    for run in values:
+        table.add_column(escape(run), justify="right")
+    for name in sorted({name for found in values.values() for name in found}):
+        table.add_row(escape(name), *(f"{found[name]:.4f}" if name in found else "" for found in values.values()))
+    _show(Console(), table)
 
 
 @rank_zero_only
@@ -48,14 +70,18 @@ def _print(values: dict[str, float], title: str, folder: Path | None, best: str)
     for name in sorted(values.keys() - scores.keys() - robust):
         plain.add_row(escape(name), f"{values[name]:.4f}")
     for table in [plain, _explanations(scores)] if scores else [plain]:
-        # At full width: Rich would rather cut numbers than exceed a narrow terminal, or the 80 columns of a file.
-        wide = console.options.update(max_width=10_000)
-        console.width = max(console.width, console.measure(table, options=wide).maximum)
-        console.print(table)
+        _show(console, table)
     if folder is not None:
         console.print(f"Results, pictures and config: [bold]{escape(str(folder))}[/bold]", soft_wrap=True)
     if best:
         console.print(f"Best checkpoint: [bold]{escape(best)}[/bold]", soft_wrap=True)
+
+
+def _show(console: Console, table: Table) -> None:
+    """At full width: Rich would rather cut numbers than exceed a narrow terminal, or the 80 columns of a file."""
+    wide = console.options.update(max_width=10_000)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
 
 
 def _explanations(scores: dict[str, float]) -> Table:

@@ -23,9 +23,10 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 import lit_attr
 from lit_attr._cli_errors import one_line
 from lit_attr._results import Results
+from lit_attr._retrain import retrain
 from lit_attr._save_config import SaveConfig
-from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter
-from lit_attr.datamodules import ImageDataModule, SegmentationDataModule
+from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, SIGMARefresh
+from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, SIGMADataModule
 from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
 
@@ -105,6 +106,10 @@ class LitAttrCLI(LightningCLI):
         parser.add_lightning_class_args(BenchmarkCallback, "benchmark")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(ExplanationWriter, "writer")
+        parser.add_lightning_class_args(SIGMARefresh, "refresh")
+        told = "fit, make SIGMA's variants of the best checkpoint, fit again with them, and compare"
+        parser.add_argument("--retrain", type=bool, default=False, help=told)
+        parser.add_class_arguments(SIGMADataModule, "sigma", skip={"base"}, instantiate=False)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -120,10 +125,10 @@ class LitAttrCLI(LightningCLI):
         keys = self._parser(self.subcommand).callback_keys
         has_results = self.subcommand != "predict" and not settings.barebones
         if settings.enable_checkpointing is False or settings.fast_dev_run or settings.barebones:
-            keys.remove("checkpoint")  # Lightning 2.6 would write last.ckpt, or refuse barebones
+            # Lightning would write last.ckpt, or refuse barebones.
+            keys[:] = [key for key in keys if key != "checkpoint"]
         if settings.barebones:
-            keys.remove("explanations")
-            keys.remove("benchmark")
+            keys[:] = [key for key in keys if key not in {"explanations", "benchmark"}]
             self.save_config_callback = None
             kwargs["log_every_n_steps"] = None
         if not has_results:
@@ -133,6 +138,13 @@ class LitAttrCLI(LightningCLI):
             # The last one, when the progress bar has stopped; Lightning declares the list nowhere.
             trainer.callbacks.append(Results())  # type: ignore[attr-defined]
         return trainer
+
+    def fit(self, **settings: Any) -> None:
+        """Train; with `retrain`, twice."""
+        if self._get(self.config_init, "retrain"):
+            retrain(self, self._get(self.config_init, "sigma").as_dict(), **settings)
+        else:
+            self.trainer.fit(**settings)
 
     def before_predict(self) -> None:
         """Tell the writer the checkpoint, so that images that are finished are not even read."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_attr._results import Results, print_results
+from lit_attr._results import Results, print_comparison, print_results
 
 
 def runner(folder, values):
@@ -79,3 +79,14 @@ def test_other_ranks_print_nothing_but_take_part(tmp_path, capsys, monkeypatch):
     print_results(one, "Test")
     assert capsys.readouterr().out == ""
     assert asked == [str(tmp_path)]
+
+
+def test_runs_side_by_side(capsys):
+    print_comparison("Two [runs]", {"one": {"val/a": 0.12345, "val/b": 1.0}, "other": {"val/a": 0.5}})
+    rows = [
+        [cell.strip() for cell in line.strip("│┃ ").replace("┃", "│").split("│")]
+        for line in capsys.readouterr().out.splitlines()
+    ]
+    assert ["metric", "one", "other"] in rows
+    assert ["val/a", "0.1235", "0.5000"] in rows or ["val/a", "0.1234", "0.5000"] in rows
+    assert ["val/b", "1.0000"] in rows or ["val/b", "1.0000", ""] in rows

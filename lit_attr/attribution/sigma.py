@@ -10,23 +10,40 @@ beta / 2, which are the defaults. N is taken per sample. A step whose gradient s
 that sum. The point given back is N(x_T), at which the model was asked, not x_T.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lit_attr._checks import fraction, positive_int
-from lit_attr._view import Passes, View
+from lit_attr._checks import ArgumentError, fraction, positive_int
+from lit_attr._view import Passes, View, looking_at
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.objectives import get_objective, prob
-from lit_attr.updates import SPSA, Bounds, Pattern, Region, Route, Walks, check_bounds, get_bounds, in_blocks
+from lit_attr.targets import Target
+from lit_attr.updates import SPSA, Bounds, Pattern, Region, Route, Walks, check_bounds, get_bounds, in_blocks, walk
 
-__all__ = ["SIGMA"]
+__all__ = ["SIGMA", "Variants"]
 
 _CANCELLED = 1e-3  # of sum |G|: a sum of G below this says nothing about how to share
+
+
+class Variants(NamedTuple):
+    """The ends of n walks from each of B samples.
+
+    Attributes:
+        samples: without confidence, where the walk reached epsilon, `[B, n, ...]`.
+        confidence: p_T, `[B, n]`.
+        steps: T, int64 `[B, n]`; zero for a sample of which the model was not sure to begin with.
+        reached: whether p_T <= epsilon, bool `[B, n]`.
+    """
+
+    samples: Tensor
+    confidence: Tensor
+    steps: Tensor
+    reached: Tensor
 
 
 @METHODS.register("sigma")
@@ -132,6 +149,60 @@ class SIGMA(Method):
                 "cancelled": cancelled.view(per_sample).sum(1),
             },
         )
+
+    def variants(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        target: int | Tensor | Target | None = None,
+        *,
+        keys: Tensor | None = None,
+        stored: Callable[[Tensor], Tensor] = lambda points: points,
+        finished: Callable[[int], object] = lambda count: None,  # noqa: ARG005
+    ) -> Variants:
+        """The ends of the walks alone, without a gradient: 3 T + 1 forward passes per walk of T steps.
+
+        All walks are under way at once, some twenty tensors of their size; the ended ones leave the batch.
+
+        Args:
+            model: as in `explain`, as are inputs and target.
+            inputs: samples `[B, ...]`.
+            target: the class whose confidence is lost.
+            keys: of the random numbers of each walk, int64 `[B, n]`: the walk is then the same in every batch, and
+                another one for every key. None is as in `explain`, one direction for all samples.
+            stored: how samples are rounded where they are kept. The model is asked at rounded points, so that the
+                confidence is that of what is kept.
+            finished: is told the number of walks that have ended, as they do.
+
+        Raises:
+            ValueError: as in `explain`, and for keys of another shape.
+
+        Example:
+            >>> model, x = torch.nn.Linear(3, 2), torch.rand(2, 3)
+            >>> SIGMA(paths=4, steps=3).variants(model, x, 1).samples.shape
+            torch.Size([2, 4, 3])
+        """
+        with looking_at(model, inputs, target, self.max_batch) as view:
+            every = (len(inputs), self.paths)
+            if keys is not None and keys.shape != every:
+                raise ArgumentError("keys", f"shape {tuple(keys.shape)}", f"one per walk, {every}")
+            walks = Walks.of(view.target.index[:, None].expand(-1, self.paths), keys=keys)
+            route = self._route(view)
+            look = route.look
+            route = replace(route, look=lambda points: stored(look(points)))
+            start = view.inputs.to(view.dtype)[walks.rows]
+            end, confidence = torch.empty_like(start), start.new_empty(len(start))
+            steps = torch.empty_like(walks.rows)
+            reached = torch.zeros_like(steps, dtype=torch.bool)
+            for number, turn in enumerate(walk(view, start, walks, route, None)):
+                gone = turn.places[turn.ended]
+                end[gone], steps[gone] = route.look(turn.points[turn.ended]), number
+                confidence[gone] = _confidence(turn.evidence[turn.ended], walks.goal[gone]).to(confidence.dtype)
+                reached[gone] = turn.stopped[turn.ended]
+                if len(gone):
+                    finished(len(gone))
+        flat = (confidence, steps, reached)
+        return Variants(end.view(*every, *inputs.shape[1:]), *(values.view(every) for values in flat))
 
     def cost(self, shape: Sequence[int], classes: int) -> Passes:
         """Per walk and step three forward passes and one backward, and one more of both where it begins."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lit_attr._view import View
 from lit_attr.objectives import Objective
+from lit_attr.updates import _draws
 from lit_attr.updates.walks import Walks
 
 __all__ = ["Step", "Update"]
@@ -53,13 +54,14 @@ class Step:
     def normal(self) -> Tensor:
         """Standard normal numbers `[N, ...]`: other ones for each path of a sample, the same for all samples.
 
-        So a result does not depend on which samples are in a batch.
+        So a result does not depend on which samples are in a batch. Nor does it where walks have keys (`Walks.keys`):
+        then those are drawn for each walk from its key.
         """
-        return self._draw(torch.randn)
+        return self._draw(torch.randn, _draws.normal)
 
     def uniform(self) -> Tensor:
         """Uniform numbers in [0, 1), `[N, ...]`, drawn as `normal` draws."""
-        return self._draw(torch.rand)
+        return self._draw(torch.rand, _draws.uniform)
 
     def mean_ascent(
         self, variant: Callable[[Tensor, int], Tensor], copies: int, objective: Objective | None = None
@@ -82,7 +84,10 @@ class Step:
                 total += torch.autograd.grad(sets, points, found)[0]
         return total / copies
 
-    def _draw(self, sampler: Callable[..., Tensor]) -> Tensor:
+    def _draw(self, sampler: Callable[..., Tensor], keyed: Callable[[Tensor, int, int], Tensor]) -> Tensor:
+        if self.walks.keys is not None:
+            salt = int(torch.randint(2**62, (1,), generator=self.generator))  # another one for each draw
+            return keyed(self.walks.keys, salt, self.points[0].numel()).to(self.points).view_as(self.points)
         drawn = sampler((self.walks.paths, *self.points.shape[1:]), generator=self.generator)
         return drawn.to(self.points)[self.walks.path]
 

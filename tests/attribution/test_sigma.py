@@ -225,3 +225,61 @@ def test_walks_of_a_sample_differ_and_those_of_equal_samples_do_not():
 def test_settings_are_checked(settings, message):
     with pytest.raises(ValueError, match=message):
         SIGMA(**settings)
+
+
+def test_variants_are_the_ends_of_the_walks():
+    net, x, y = net_of_images(), images(3), torch.tensor([2, 0, 1])
+    settings = SIGMA(paths=2, steps=20, epsilon=0.25)
+    explained, found = settings.explain(net, x, y), settings.variants(net, x, y)
+    assert torch.equal(found.samples, explained.endpoint)
+    assert torch.equal(found.reached, explained.success)
+    assert found.reached.any()
+    assert not found.reached.all()
+    assert torch.equal(found.steps, (~explained.confidence.isnan()).sum(-1) - 1)
+    last = explained.confidence.gather(-1, found.steps[..., None])[..., 0]
+    torch.testing.assert_close(found.confidence, last)
+
+
+def test_variants_cost_three_forward_passes_a_step_and_no_gradient():
+    net, x, y = Counter(net_of_images()), images(3), torch.tensor([2, 0, 1])
+    ended = []
+    found = SIGMA(paths=2, steps=20, epsilon=0.25).variants(net, x, y, finished=ended.append)
+    assert net.forwards == int((3 * found.steps + 1).sum())
+    assert net.backwards == 0
+    assert sum(ended) == 6
+
+
+def test_walks_with_keys_do_not_depend_on_their_batch():
+    net, x, y = net_of_images(), images(4), torch.tensor([2, 0, 1, 1])
+    keys = torch.tensor([[7, 1], [3, 5], [5, 2], [9, 3]])
+    settings = SIGMA(paths=2, steps=15, epsilon=0.25)
+    every = settings.variants(net, x, y, keys=keys)
+    for rows in ([2], [3, 0]):
+        some = settings.variants(net, x[rows], y[rows], keys=keys[rows])
+        for found, known in zip(some, every, strict=True):
+            torch.testing.assert_close(found, known[rows], rtol=1e-9, atol=1e-12)
+    flipped = settings.variants(net, x, y, keys=keys.flip(1))
+    torch.testing.assert_close(flipped.samples, every.samples.flip(1), rtol=1e-9, atol=1e-12)
+
+
+def test_each_key_has_a_walk_of_its_own():
+    """Of the same sample; without keys all samples share their walks."""
+    net, x = net_of_images(), images(1).expand(3, -1, -1, -1)
+    settings = SIGMA(paths=1, steps=5, epsilon=0.0)
+    same = settings.variants(net, x, 1).samples
+    torch.testing.assert_close(same[0], same[1], rtol=1e-9, atol=1e-12)
+    own = settings.variants(net, x, 1, keys=torch.arange(3)[:, None]).samples
+    assert float((own[0] - own[1]).abs().max()) > 1e-3
+    with pytest.raises(ValueError, match=r"`keys` must be one per walk, \(3, 1\), got shape \(3,\)"):
+        settings.variants(net, x, 1, keys=torch.arange(3))
+
+
+def test_the_model_is_asked_at_what_is_stored():
+    def rounded(points):
+        return (points * 255).round() / 255
+
+    net, x = Recorder(net_of_images()), images()
+    found = SIGMA(paths=2, steps=8, epsilon=0.25).variants(net, x, 1, stored=rounded)
+    torch.testing.assert_close(net.points, rounded(net.points))
+    confidence = net.model(found.samples.flatten(0, 1)).softmax(1)[:, 1]
+    torch.testing.assert_close(found.confidence.flatten(), confidence.detach())

@@ -3,7 +3,7 @@ import torch
 from lit_attr.updates import Step, Walks
 
 
-def step(path, paths, points=None, ascents=None, together=1):
+def step(path, paths, points=None, ascents=None, together=1, keys=None):
     points = torch.zeros(len(path), 2, 3) if points is None else points
     return Step(
         points=points,
@@ -11,7 +11,9 @@ def step(path, paths, points=None, ascents=None, together=1):
         ascent=points,
         number=0,
         steps=1,
-        walks=Walks(torch.arange(len(path)) // paths, torch.zeros(len(path)).long(), None, torch.tensor(path), paths),
+        walks=Walks(
+            torch.arange(len(path)) // paths, torch.zeros(len(path)).long(), None, torch.tensor(path), paths, keys
+        ),
         view=None,
         generator=torch.Generator().manual_seed(7),
         losses=None,
@@ -27,6 +29,18 @@ def test_draws_are_those_of_the_path_whoever_else_is_under_way():
         assert torch.equal(a[:3], a[3:])  # two samples
         assert torch.equal(a[[2, 0]], b)
         assert not torch.equal(a[0], a[1])
+
+
+def test_draws_of_walks_with_keys_are_those_of_the_key():
+    every = step([0, 0, 0], 1, keys=torch.tensor([4, 2, 9]))
+    few = step([0, 0], 1, keys=torch.tensor([9, 4]))
+    for draw in ("normal", "uniform"):
+        a, b, again = getattr(every, draw)(), getattr(few, draw)(), getattr(every, draw)()
+        assert a.shape == every.points.shape
+        assert torch.equal(a[[2, 0]], b)
+        assert not torch.equal(a[0], a[1])
+        assert not torch.equal(a, again)
+        assert torch.equal(again[[2, 0]], getattr(few, draw)())
 
 
 def test_distributions():

@@ -29,6 +29,14 @@ def test_some_of_them():
     some = walks.at(torch.tensor([3, 0]))
     assert [values.tolist() for values in some[:4]] == [[1, 0], [2, 3], [-1, 1], [1, 0]]
     assert some.paths == 2
+    assert some.keys is None
+
+
+def test_keys_go_with_their_walks():
+    keys = torch.tensor([[5, 6], [7, 8]])
+    walks = Walks.of(torch.zeros(2, 2, dtype=torch.long), keys=keys)
+    assert walks.keys.tolist() == [5, 6, 7, 8]
+    assert walks.at(torch.tensor([3, 0])).keys.tolist() == [8, 5]
 
 
 def test_arrival():

@@ -1,0 +1,57 @@
+"""Files that are there whole or not at all."""
+
+import errno
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name, have it on the disk, and give it its name; what fails leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name too
+    finally:
+        os.close(folder)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse a folder on a disk with less free space.
+
+    Raises:
+        OSError: with ENOSPC.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        msg = f"the bank takes {readable(needed)}, and only {readable(free)} are free"
+        raise OSError(errno.ENOSPC, msg, str(folder))
+
+
+def readable(size: float) -> str:
+    """Bytes in the unit that suits them.
+
+    Example:
+        >>> readable(1_536_000)
+        '1.54 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
