@@ -58,6 +58,9 @@ class Target(ABC):
     """Whether the columns of the evidence are classes, so that the largest is the predicted one. Where false, nothing
     can stop or be counted as a success by what is predicted."""
 
+    dense: ClassVar[bool] = False
+    """Whether it reads an output with places of its own, which is then no layer that explains it."""
+
     index: Tensor
     """The explained class of each sample, long, `[B]`."""
 
@@ -141,6 +144,7 @@ class PixelTarget(Target):
     """
 
     compares_classes: ClassVar[bool] = False
+    dense: ClassVar[bool] = True
 
     def __init__(self, labels: Tensor, ignore_index: int = 255) -> None:
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
@@ -215,6 +219,8 @@ class RegionTarget(Target):
         >>> evidence[0, 1], torch.allclose(evidence.softmax(1), output["out"].softmax(1)[..., :2].mean((2, 3)))
         (tensor(3.), True)
     """
+
+    dense: ClassVar[bool] = True
 
     def __init__(self, index: int | Tensor, mask: Tensor, others: Tensor | None = None, score: Score = "logit") -> None:
         one_of("score", score, get_args(Score))
