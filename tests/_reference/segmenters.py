@@ -43,7 +43,7 @@ class TiledSegmenter(nn.Module):
 
 
 class DesignedSegmenter(nn.Module):
-    """C: marks the disc of `keyed_scenes` by the key's class, with weights set by hand: AND(white here, key anywhere)."""
+    """C: marks the disc of `keyed_scenes` by the key's class, with weights set by hand: AND(white, key anywhere)."""
 
     def __init__(self):
         super().__init__()
