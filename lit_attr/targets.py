@@ -237,7 +237,8 @@ class RegionTarget(Target):
         given = ClassTarget(index).index.to(self.mask.device)
         if given.dim() and given.shape != mask.shape[:1]:
             raise ArgumentError("index", f"{len(given)} classes", f"one class, or one for each of {len(mask)} masks")
-        self.index = given.expand(len(mask)).clone()
+        with torch.inference_mode(False):
+            self.index = given.expand(len(mask)).clone()
         lowest, self._highest = (int(v) for v in torch.aminmax(self.index)) if len(mask) else (0, 0)
         if lowest < 0:
             raise ArgumentError("index", lowest, "a class from 0 on")
@@ -352,10 +353,11 @@ def _dense(logits: Tensor, rows: Tensor, size: torch.Size) -> Tensor:
 
 
 def _masks(name: str, masks: object) -> Tensor:
-    """A copy of masks, which may be inference tensors."""
+    """A copy of masks, which may be inference tensors, as those of a region may that is made in a validation step."""
     if not isinstance(masks, Tensor) or masks.dtype != torch.bool or masks.dim() != 3:
         raise ArgumentError(name, _told(masks), "a bool tensor [B, H, W]")
-    return masks.clone()
+    with torch.inference_mode(False):
+        return masks.clone()
 
 
 def _beside_zero(values: Tensor) -> Tensor:

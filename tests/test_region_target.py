@@ -208,8 +208,10 @@ def test_what_is_given_is_copied():
     with torch.inference_mode():
         mask, index = masks(), INDEX.clone()
         others = ~mask
+        inside = RegionTarget(index, mask, others)
     target = RegionTarget(index, mask, others)
-    assert not any(tensor.is_inference() for tensor in (target.mask, target.others, target.index))
+    for made in (target, inside, inside.to(torch.device("cpu"))):
+        assert not any(tensor.is_inference() for tensor in (made.mask, made.others, made.index))
     with torch.inference_mode():
         mask.zero_()
     assert target.mask.any()
