@@ -263,7 +263,9 @@ class RegionTarget(Target):
         own = mean.gather(1, index[:, None])
         score = (self._values(logits.flatten(2), log_p, index) * mask).sum(1, keepdim=True) / counts[:, None]
         one = torch.arange(logits.shape[1], device=index.device) == index[:, None]
-        return torch.where(one, score, mean - own + score)  # exactly the score, and nothing else in its gradient
+        possible = own.isfinite()
+        shifted = mean + (score - own).where(possible, 0)
+        return torch.where(one & possible, score, shifted)  # exactly the score, and nothing else in its gradient
 
     def _values(self, logits: Tensor, log_p: Tensor, index: Tensor) -> Tensor:
         """What the score is the mean of, `[N, H W]`, from logits and log probabilities `[N, K, H W]`."""

@@ -102,6 +102,14 @@ def test_a_model_that_is_sure_has_log_probabilities_still(sure, dtype):
             assert gradient[0, 1].sum() == pytest.approx(1, rel=1e-4)
 
 
+@pytest.mark.parametrize("score", ["logit", "prob", "margin"])
+def test_an_impossible_class_has_no_probability(score):
+    logits = drawn(1, 3, *SIZE)
+    logits[:, 1] = -torch.inf
+    found = RegionTarget(1, masks()[:1], score=score).evidence(logits, torch.tensor([0])).softmax(1)
+    torch.testing.assert_close(found[0], logits[0].softmax(0)[:, masks()[0]].mean(1))
+
+
 def test_one_unit_has_a_logit_for_either_class():
     unit = drawn(2, 1, *SIZE)
     target = RegionTarget(torch.tensor([1, 0]), masks()[:2])
