@@ -39,6 +39,19 @@ def plain(net, i, change, least, measure="pearson"):
     return pearsonr(a.flatten().numpy(), b.flatten().numpy()).statistic
 
 
+class Mirrored(nn.Module):
+    """Each pixel by itself: it does to a turned image what it does to the image, turned."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 5, 1, bias=False), nn.Tanh())
+        self.head = nn.Conv2d(5, 4, 1, bias=False)
+        self.double()
+
+    def forward(self, x):
+        return {"out": self.head(self.net(x - 0.5))}
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("measure", ["pearson", "spearman"])
 def test_a_plain_loop(change, measure):
@@ -50,7 +63,7 @@ def test_a_plain_loop(change, measure):
 
 
 def test_only_what_is_predicted_as_before_counts():
-    net, left = Segmenter(), []
+    net, left = Mirrored(), []  # many pixels are near to another class
     for change in CHANGES:
         found = region_robustness(net, images(), region(), METHOD, change, min_iou=1.0)
         held = [plain(net, i, change, 1.0) is not None for i in range(4)]
@@ -64,23 +77,12 @@ def test_only_what_is_predicted_as_before_counts():
     assert 0 < sum(left) < len(left)
 
 
-class Mirrored(nn.Module):
-    """Each pixel by itself: it does to a turned image what it does to the image, turned."""
-
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Sequential(nn.Conv2d(3, 5, 1), nn.Tanh())
-        self.head = nn.Conv2d(5, 4, 1)
-        self.double()
-
-    def forward(self, x):
-        return self.head(self.net(x))
-
-
 @pytest.mark.parametrize("method", [METHOD, Occlusion(grid=4), DEA(layer="net", grid=4)])
 def test_a_flip_of_a_network_that_knows_no_sides_changes_no_map(method):
     found = region_robustness(Mirrored(), images(), region(), method, "flip")
-    torch.testing.assert_close(found, torch.ones(4, dtype=torch.float64))
+    valued = found[~found.isnan()]  # a region of one pixel may have the same map everywhere
+    assert len(valued) >= 3
+    torch.testing.assert_close(valued, torch.ones_like(valued))
 
 
 def test_a_constant_map_has_no_value():
@@ -95,7 +97,7 @@ def test_nothing_that_stays_nothing_holds():
 
     class Other(Mirrored):
         def forward(self, x):
-            return super().forward(x) + torch.tensor([0.0, -99.0, 0.0, 0.0]).view(4, 1, 1)
+            return super().forward(x)["out"] + torch.tensor([0.0, -99.0, 0.0, 0.0]).view(4, 1, 1)
 
     found = region_robustness(Other(), images(), RegionTarget(1, region().mask), METHOD, "flip", min_iou=1.0)
     assert found.isfinite().all()
