@@ -12,6 +12,9 @@ output do not count:
 - Tokens whose places the evidence does not depend on: behind the last attention only the class token is read. Of
   tokens those that a LayerNorm gave are taken, if there are any, so in a vision transformer the input of the last
   attention.
+- Where the target reads an output with places of its own (`Target.dense`), an output with fewer channels than one
+  before it: the last outputs are the scores of each place and what leads to them, and there a place rests on itself.
+  With the most channels an encoder ends.
 """
 
 import logging
@@ -136,9 +139,12 @@ class Search:
     """All grids of one forward pass in their order; outputs are held only as long as they may be chosen."""
 
     inputs: torch.Size
+    dense: bool = False
     layers: list[Layer] = field(default_factory=list)
     area: int = sys.maxsize
     """Of the last grid that was not found to be spread."""
+    channels: int = 0
+    """The most of a layer that counts."""
 
     def see(self, name: str, module: nn.Module, output: Any) -> None:
         """Take notice of a submodule's output."""
@@ -149,8 +155,12 @@ class Search:
         spread = self._is_spread(new)
         self.area = grid.area if grid.measures(*self.inputs[2:]) and not spread else self.area
         new.counts = not spread and grid.covers(*self.inputs[2:]) and self._is_fit(new, module)
+        channels = output.shape[1] if grid.channels == 1 else output.shape[-1]
+        new.counts = new.counts and not (self.dense and channels < self.channels)
         if not new.counts:
             new.output = None
+        else:
+            self.channels = max(self.channels, channels)
         for layer in self.layers:
             if new.counts and new.replaces(layer):
                 layer.output = None
@@ -201,9 +211,9 @@ def _ancestors(node: Node | None, barred: set[Node | None] | None = None) -> Ite
 
 
 @contextmanager
-def searching(model: nn.Module, inputs: torch.Size) -> Iterator[Search]:
+def searching(model: nn.Module, inputs: torch.Size, *, dense: bool = False) -> Iterator[Search]:
     """Watch all submodules during the forward pass inside."""
-    search = Search(inputs)
+    search = Search(inputs, dense)
     inner = uncompiled(model)
 
     def see(module: nn.Module, _: Any, output: Any, *, name: str) -> None:
@@ -329,7 +339,7 @@ def _named(view: View, points: Tensor, rows: Tensor, score: Score, layer: str, m
 
 def _search(view: View, points: Tensor, rows: Tensor, score: Score, method: str) -> Found:
     """The last layer with places that the evidence depends on."""
-    with searching(view.model, points.shape) as search:
+    with searching(view.model, points.shape, dense=view.target.dense) as search:
         evidence = view.evidence(points, rows)
     options = search.options(evidence)
     if not options:

@@ -2,21 +2,25 @@
 
 Methods and metrics see only evidence and the explained class, so none of them has a branch per task. An evaluation
 holds many variants of each sample; `rows` says which sample a variant belongs to, and a target gathers by it whatever
-it keeps per sample (the class, labels of pixels; later masks and boxes).
+it keeps per sample (the class, labels of pixels, masks; later boxes).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_attr._checks import ArgumentError
+from lit_attr._checks import ArgumentError, one_of
 
-__all__ = ["ClassTarget", "DistributionTarget", "PixelTarget", "Target", "logits_of"]
+__all__ = ["ClassTarget", "DistributionTarget", "PixelTarget", "RegionTarget", "Target", "logits_of"]
+
+Score: TypeAlias = Literal["logit", "prob", "margin"]
+
+_NEVER = -1e30  # log of what does not count; finite, as DeepLIFT takes differences of what comes in and out
 
 
 def logits_of(output: Any) -> Tensor:
@@ -53,6 +57,9 @@ class Target(ABC):
     compares_classes: ClassVar[bool] = True
     """Whether the columns of the evidence are classes, so that the largest is the predicted one. Where false, nothing
     can stop or be counted as a success by what is predicted."""
+
+    dense: ClassVar[bool] = False
+    """Whether it reads an output with places of its own, which is then no layer that explains it."""
 
     index: Tensor
     """The explained class of each sample, long, `[B]`."""
@@ -137,6 +144,7 @@ class PixelTarget(Target):
     """
 
     compares_classes: ClassVar[bool] = False
+    dense: ClassVar[bool] = True
 
     def __init__(self, labels: Tensor, ignore_index: int = 255) -> None:
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
@@ -162,15 +170,10 @@ class PixelTarget(Target):
 
     def evidence(self, output: Any, rows: Tensor) -> Tensor:
         """`(v, 0)` of each variant, `[N, 2]`."""
-        logits = logits_of(output)
-        if logits.dim() != 4 or logits.shape[0] != rows.shape[0]:
-            raise ArgumentError("model output", tuple(logits.shape), f"logits [{rows.shape[0]}, K, h, w]")
+        logits, labels = _dense(logits_of(output), rows, self.labels.shape[1:]), self.labels[rows]
         if self._highest >= logits.shape[1]:
             accepted = f"classes in 0..{logits.shape[1] - 1}, or {self.ignore_index} where a pixel does not count"
             raise ArgumentError("labels", self._highest, accepted)
-        labels = self.labels[rows]
-        if logits.shape[2:] != labels.shape[1:]:
-            logits = F.interpolate(logits, labels.shape[1:], mode="bilinear", align_corners=False)
         # In one call: all that it keeps for the backward pass is one tensor of the size of the logits.
         losses = F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="none")
         return _beside_zero(-losses.sum((1, 2)) / self._counts[rows])
@@ -179,6 +182,109 @@ class PixelTarget(Target):
         """The same labels on `device`."""
         found = copy(self)
         found.labels, found._counts, found.index = (t.to(device) for t in (self.labels, self._counts, self.index))
+        return found
+
+
+class RegionTarget(Target):
+    r"""A class of a segmenter over a region of the image, which stays where it is whatever happens to the image.
+
+    With the mean probability of a class over the region M, :math:`\bar p_k = |M|^{-1} \sum_{p \in M} p_k(p)`, and the
+    score s of the explained class c, the evidence is
+
+    .. math:: e_k = \log \bar p_k - \log \bar p_c + s
+
+    so that its softmax is the mean probability: the objective "prob", and all that metrics read, is
+    :math:`\bar p_c`, in [0, 1], while the objective "logit" is s. The class that is predicted of the region is that of
+    the largest mean probability. Means, not sums: a large region counts as much as a small one.
+
+    Logits `[N, K, h, w]` of another size than the mask are resized to it bilinearly (`align_corners=False`). Where a
+    segmenter has one unit, its two classes are those of `ClassTarget`.
+
+    Args:
+        index: the class of each sample, long `[B]`, or one class for all samples.
+        mask: the region M, bool `[B, H, W]`, with a pixel in each sample; `lit_attr.regions` finds some.
+        others: the off-target pixels, on which metrics look for what leaks, bool `[B, H, W]` and outside of `mask`;
+            None where nobody asks.
+        score: s: the mean over M of the "logit" :math:`z_c`, of the probability ("prob"), or of the "margin",
+            :math:`z_c - \log \sum_{k \ne c} \exp z_k`.
+
+    Raises:
+        ArgumentError: for a class that the model does not have, an empty region, and masks that do not fit.
+
+    Example:
+        >>> mask = torch.tensor([[[True, True, False]]])
+        >>> target = RegionTarget(1, mask)
+        >>> output = {"out": torch.tensor([[[[0.0, 0.0, 9.0]], [[2.0, 4.0, 9.0]]]])}
+        >>> evidence = target.evidence(output, rows=torch.tensor([0]))
+        >>> evidence[0, 1], torch.allclose(evidence.softmax(1), output["out"].softmax(1)[..., :2].mean((2, 3)))
+        (tensor(3.), True)
+    """
+
+    dense: ClassVar[bool] = True
+
+    def __init__(self, index: int | Tensor, mask: Tensor, others: Tensor | None = None, score: Score = "logit") -> None:
+        one_of("score", score, get_args(Score))
+        self.score: Score = score
+        self.mask = _masks("mask", mask)
+        empty = (~self.mask.flatten(1).any(1)).nonzero()
+        if len(empty):
+            raise ArgumentError("mask", f"none in sample {int(empty[0])}", "a region with a pixel in each sample")
+        self.others = None if others is None else _masks("others", others).to(self.mask.device)
+        if self.others is not None and self.others.shape != mask.shape:
+            raise ArgumentError("others", _told(others), f"of the shape of `mask`, {tuple(mask.shape)}")
+        if self.others is not None and bool((self.others & self.mask).any()):
+            raise ArgumentError("others", "pixels of both", "outside of `mask`")
+        given = ClassTarget(index).index.to(self.mask.device)
+        if given.dim() and given.shape != mask.shape[:1]:
+            raise ArgumentError("index", f"{len(given)} classes", f"one class, or one for each of {len(mask)} masks")
+        with torch.inference_mode(False):
+            self.index = given.expand(len(mask)).clone()
+        lowest, self._highest = (int(v) for v in torch.aminmax(self.index)) if len(mask) else (0, 0)
+        if lowest < 0:
+            raise ArgumentError("index", lowest, "a class from 0 on")
+
+    def logits(self, output: Any, rows: Tensor) -> Tensor:
+        """The logits of each pixel of the masks, `[N, K, H, W]`."""
+        given = _given(output)
+        logits = _dense(logits_of(output), rows, self.mask.shape[1:])
+        if self._highest >= logits.shape[1]:
+            raise ArgumentError("target", self._highest, f"a class index in 0..{logits.shape[1] - 1}")
+        # Of one unit the first class has a logit that depends on the input, too: (-z, 0).
+        first = (self.index[rows] == 0).view(-1, 1, 1, 1)
+        return logits if given.shape[1] > 1 else torch.where(first, logits - logits[:, 1:], logits)
+
+    def evidence(self, output: Any, rows: Tensor) -> Tensor:
+        """The evidence above, `[N, K]`."""
+        logits = self.logits(output, rows)
+        mask, index = self.mask[rows].flatten(1), self.index[rows]
+        log_p = logits.log_softmax(1).flatten(2)
+        counts = mask.sum(1).to(log_p)
+        mean = (log_p + (~mask[:, None]).to(log_p) * _NEVER).logsumexp(2) - counts.log()[:, None]
+        own = mean.gather(1, index[:, None])
+        score = (self._values(logits.flatten(2), log_p, index) * mask).sum(1, keepdim=True) / counts[:, None]
+        one = torch.arange(logits.shape[1], device=index.device) == index[:, None]
+        possible = own.isfinite()
+        shifted = mean + (score - own).where(possible, 0)
+        return torch.where(one & possible, score, shifted)  # exactly the score, and nothing else in its gradient
+
+    def _values(self, logits: Tensor, log_p: Tensor, index: Tensor) -> Tensor:
+        """What the score is the mean of, `[N, H W]`, from logits and log probabilities `[N, K, H W]`."""
+        own = index.view(-1, 1, 1).expand(-1, 1, logits.shape[2])
+        if self.score == "prob":
+            return log_p.gather(1, own)[:, 0].exp()
+        found = logits.gather(1, own)[:, 0]
+        return found if self.score == "logit" else found - logits.scatter(1, own, _NEVER).logsumexp(1)
+
+    def moved(self, move: Callable[[Tensor], Tensor]) -> "RegionTarget":
+        """The target of images whose pixels were moved: `move` does to masks `[B, H, W]` what was done to them."""
+        others = None if self.others is None else move(self.others)
+        return RegionTarget(self.index, move(self.mask), others, self.score)
+
+    def to(self, device: torch.device) -> "RegionTarget":
+        """The same region on `device`."""
+        found = copy(self)
+        found.mask, found.index = self.mask.to(device), self.index.to(device)
+        found.others = None if self.others is None else self.others.to(device)
         return found
 
 
@@ -237,6 +343,23 @@ class DistributionTarget(Target):
         found = copy(self)
         found.probabilities, found.index = self.probabilities.to(device), self.index.to(device)
         return found
+
+
+def _dense(logits: Tensor, rows: Tensor, size: torch.Size) -> Tensor:
+    """Logits `[N, K, h, w]` at each pixel of what they are asked for, `[N, K, H, W]`."""
+    if logits.dim() != 4 or logits.shape[0] != rows.shape[0]:
+        raise ArgumentError("model output", tuple(logits.shape), f"logits [{rows.shape[0]}, K, h, w]")
+    if logits.shape[2:] == size:
+        return logits
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+def _masks(name: str, masks: object) -> Tensor:
+    """A copy of masks, which may be inference tensors, as those of a region may that is made in a validation step."""
+    if not isinstance(masks, Tensor) or masks.dtype != torch.bool or masks.dim() != 3:
+        raise ArgumentError(name, _told(masks), "a bool tensor [B, H, W]")
+    with torch.inference_mode(False):
+        return masks.clone()
 
 
 def _beside_zero(values: Tensor) -> Tensor:

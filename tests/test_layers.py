@@ -12,8 +12,8 @@ PLACES = {"lit_attr": "lit_attr", "lit_attr.callbacks": "callbacks", "lit_attr.d
 LAYERS = [
     {"registry"},
     {"_checks"},
-    {"targets", "objectives", "baselines", "_guard", "_chunks", "visual", "loggers", "_run_dir"},
-    {"_view"},
+    {"targets", "objectives", "baselines", "_guard", "_chunks", "_segments", "visual", "loggers", "_run_dir"},
+    {"_view", "regions"},
     {"_places"},
     {"updates", "corruptions"},
     {"attribution", "attacks"},

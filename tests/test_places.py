@@ -60,11 +60,11 @@ class Steps(nn.Module):
         return self.called(inputs, **self.steps)
 
 
-def options(net, size=32):
+def options(net, size=32, *, dense=False):
     """Names of the layers between which the gradient decides, the last one first."""
     x = torch.rand(2, 3, size, size, requires_grad=True)
     net.requires_grad_(False)
-    with searching(net, x.shape) as search:
+    with searching(net, x.shape, dense=dense) as search:
         evidence = net(x).flatten(1).sum(1)
     return [option.name.removeprefix("steps.") for option in search.options(evidence)]
 
@@ -89,6 +89,17 @@ def test_a_decoder_without_shortcuts_is_not():
         down=conv(2), low=conv(4), up=nn.Upsample(scale_factor=4), out=conv(1),
     )  # fmt: skip
     assert options(net) == ["low"]
+
+
+def test_where_the_output_has_places_the_last_of_the_widest_is_taken():
+    """Which is the end of an encoder, while the last one is the scores themselves."""
+    layers = {
+        "encoder": nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 8, 3, 2), nn.Conv2d(8, 8, 3), nn.ReLU()),
+        "decoder": nn.Sequential(nn.Conv2d(8, 5, 3), nn.ReLU(), nn.Conv2d(5, 2, 1)),
+    }
+    net = Steps(lambda x, encoder, decoder: decoder(encoder(x)), **layers)
+    assert options(net)[0] == "decoder"
+    assert options(net, dense=True) == ["encoder"]
 
 
 def test_a_small_grid_beside_the_others_bars_none():

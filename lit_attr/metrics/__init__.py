@@ -30,15 +30,19 @@ from lit_attr.metrics.localisation import (
     RelevanceRank,
 )
 from lit_attr.metrics.mprt import MPRT
+from lit_attr.metrics.off_target_mass import OffTargetMass
 from lit_attr.metrics.perturbation_curves import PerturbationCurves
 from lit_attr.metrics.pic import AIC, SIC
 from lit_attr.metrics.random_logit import RandomLogit
+from lit_attr.metrics.region_curves import RegionDeletion, RegionInsertion
+from lit_attr.metrics.region_robustness import RegionRobustness
 from lit_attr.metrics.road import ROAD, ROADLeRF, ROADMoRF
 from lit_attr.metrics.robust_accuracy import Outcome, RobustAccuracy, RobustSummary, WorstCase
 from lit_attr.metrics.sensitivity import AverageSensitivity, MaxSensitivity
 from lit_attr.metrics.shape import Complexity, EffectiveComplexity, Gini
 from lit_attr.metrics.subset_correlation import SubsetCorrelation
 from lit_attr.metrics.suite import MetricSuite
+from lit_attr.metrics.target_drop import LeakageRatio, OffTargetDrop, TargetDrop
 from lit_attr.metrics.throughput import Speed, Throughput
 from lit_attr.metrics.transfer import Transfer, transfer_matrix
 from lit_attr.metrics.wilson import wilson_interval
@@ -73,10 +77,13 @@ __all__ = [
     "KLDeletion",
     "KLGap",
     "KLInsertion",
+    "LeakageRatio",
     "MaskAUC",
     "MaskTopK",
     "MaxSensitivity",
     "MetricSuite",
+    "OffTargetDrop",
+    "OffTargetMass",
     "Outcome",
     "Perturbation",
     "PerturbationCurves",
@@ -84,6 +91,9 @@ __all__ = [
     "ROADLeRF",
     "ROADMoRF",
     "RandomLogit",
+    "RegionDeletion",
+    "RegionInsertion",
+    "RegionRobustness",
     "RelevanceMass",
     "RelevanceRank",
     "RobustAccuracy",
@@ -91,6 +101,7 @@ __all__ = [
     "Speed",
     "SubsetCorrelation",
     "Summary",
+    "TargetDrop",
     "TextConfidenceDrop",
     "TextConfidenceIncrease",
     "Throughput",

@@ -11,7 +11,7 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes, View, looking_at
 from lit_attr.attribution import Explanation
 from lit_attr.metrics.ranking import position_map, rank_map
-from lit_attr.targets import ClassTarget, Target
+from lit_attr.targets import ClassTarget, RegionTarget, Target
 
 T = TypeVar("T")
 Explain: TypeAlias = Callable[[nn.Module, Tensor, Target], Tensor]
@@ -93,10 +93,21 @@ class Evaluation(_Memo):
         count = max(1, len(self.inputs))
         return Passes(self._forwards / count, self._backwards / count)
 
+    @property
+    def region(self) -> RegionTarget:
+        """The region that is explained, told without a pass; refused where something else is."""
+        if not isinstance(self._given, RegionTarget):
+            accepted = "a RegionTarget for a metric of segmentation"
+            raise ArgumentError("target", type(self._given).__name__, accepted)
+        return self._given.to(self.inputs.device)
+
     @contextmanager
-    def view(self) -> Iterator[View]:
-        """Open the model on this batch; see `looking_at`. The passes count towards the evaluation."""
-        with self._counted(self.target) as view:
+    def view(self, target: Target | None = None) -> Iterator[View]:
+        """Open the model on this batch; see `looking_at`. The passes count towards the evaluation.
+
+        With `target` something else is read from the model than the explained evidence.
+        """
+        with self._counted(self.target if target is None else target) as view:
             yield view
 
     def of(self, attribution: Tensor | Explanation, method: Explain | None = None) -> "Explained":

@@ -19,14 +19,18 @@ from lit_attr.metrics.localisation import (
     relevance_rank,
 )
 from lit_attr.metrics.mprt import mprt
+from lit_attr.metrics.off_target_mass import off_target_mass
 from lit_attr.metrics.perturbation_curves import perturbation_curves
 from lit_attr.metrics.pic import aic, sic
 from lit_attr.metrics.random_logit import random_logit
+from lit_attr.metrics.region_curves import region_deletion, region_insertion
+from lit_attr.metrics.region_robustness import region_robustness
 from lit_attr.metrics.road import road, road_lerf, road_morf
 from lit_attr.metrics.robust_accuracy import robust_accuracy, worst_case
 from lit_attr.metrics.sensitivity import average_sensitivity, max_sensitivity
 from lit_attr.metrics.shape import complexity, effective_complexity, gini
 from lit_attr.metrics.subset_correlation import subset_correlation
+from lit_attr.metrics.target_drop import leakage_ratio, off_target_drop, target_drop
 
 __all__ = [
     "aic",
@@ -47,13 +51,19 @@ __all__ = [
     "kl_deletion",
     "kl_gap",
     "kl_insertion",
+    "leakage_ratio",
     "mask_auc",
     "mask_topk",
     "max_sensitivity",
     "mprt",
+    "off_target_drop",
+    "off_target_mass",
     "perturbation_curves",
     "pointing_game",
     "random_logit",
+    "region_deletion",
+    "region_insertion",
+    "region_robustness",
     "relevance_mass",
     "relevance_rank",
     "road",
@@ -62,5 +72,6 @@ __all__ = [
     "robust_accuracy",
     "sic",
     "subset_correlation",
+    "target_drop",
     "worst_case",
 ]

@@ -18,6 +18,7 @@ SMALL = {
     "agi": {"steps": 3, "alpha": 1 / 255},
     "attexplore": {"steps": 3, "copies": 2},
     "big": {"steps": 5, "search_steps": 3},
+    "dea": {"grid": 3},
     "expected_gradients": {"samples": 5, "references": background},
     "fundamental": {"steps": 3},
     "guided_ig": {"steps": 5, "baseline": 0.3},  # not zero, where `Detour` has kinks and the walk would begin
@@ -26,6 +27,7 @@ SMALL = {
     "la": {"steps": 3},
     "laai": {"steps": 3},
     "mfaba": {"steps": 3},
+    "occlusion": {"grid": 3},
     "rise": {"masks": 20, "cells": 3},
     "sigma": {"paths": 2, "steps": 3, "epsilon": 0.0},  # some classes have little confidence to lose
     "smoothgrad": {"samples": 5},
@@ -36,13 +38,24 @@ UNENDING = {  # walks that go all their steps
     "mfaba": {"early_stop": False},
     "sigma": {"epsilon": 0.0},
 }
-ON_IMAGES_ONLY = {"grad_cam", "rise"}  # explain places of an image, [B, 1, H, W]
+ON_IMAGES_ONLY = {
+    "dea",
+    "grad_cam",
+    "hires_cam",
+    "occlusion",
+    "rise",
+    "xres_cam",
+}  # explain places of an image, [B, 1, H, W]
 # not one path, so no end point
-WITHOUT_END = {"expected_gradients", "grad_cam", "isa", "rise", "saliency", "smoothgrad"}
+WITHOUT_END = ON_IMAGES_ONLY | {"expected_gradients", "isa", "saliency", "smoothgrad"}
 AROUND_THE_ORIGIN = {"la"}  # first-order changes around the input, which do not add up along the way
 SHARED = {"sigma"}  # changes of the probability, shared out as the gradient is: not moves times gradients
-BY_DIFFERENCES = {"sigma"}  # between probabilities that lie closer to each other than half precision can tell
-OF_ANY_SCALE = {"isa", "sigma"}  # of the gradient only its sign and its proportions count
+BY_DIFFERENCES = {
+    "dea",
+    "occlusion",
+    "sigma",
+}  # between probabilities that lie closer to each other than half precision can tell
+OF_ANY_SCALE = {"dea", "isa", "sigma"}  # of the gradient only its sign and its proportions count
 ANY_CLASS = {"laai"}  # explain the certainty of the model, whatever the class
 
 ALL = METHODS.names()

@@ -7,10 +7,12 @@ where it needs more than an attribution.
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from lit_attr.attribution import Saliency
 from lit_attr.metrics import METRICS
+from lit_attr.targets import RegionTarget
 
 SMALL = {
     "average_sensitivity": {"draws": 3},
@@ -24,6 +26,8 @@ SMALL = {
     "max_sensitivity": {"draws": 3},
     "mprt": {"stages": 2},
     "pointing_game": {"tolerance": 3},
+    "region_deletion": {"steps": 6},
+    "region_insertion": {"steps": 6},
     "road": {"percentages": (20, 70)},
     "road_lerf": {"percentages": (20, 70)},
     "road_morf": {"percentages": (20, 70)},
@@ -39,13 +43,22 @@ WITH_MASKS = {  # update needs to know where the object is
     "relevance_rank",
 }
 # update needs to know what made the attribution
-WITH_METHOD = {"average_sensitivity", "explanation_similarity", "max_sensitivity", "mprt", "random_logit"}
+WITH_METHOD = {
+    "average_sensitivity",
+    "explanation_similarity",
+    "max_sensitivity",
+    "mprt",
+    "random_logit",
+    "region_robustness",
+}
+WITH_REGION = {"leakage_ratio", "off_target_drop", "off_target_mass", "region_robustness", "target_drop"}
 # have no value for an attribution that is the same everywhere
 UNDEFINED_WHERE_CONSTANT = {
     "explanation_similarity",
     "mask_topk",
     "mprt",
     "random_logit",
+    "region_robustness",
     "relevance_rank",
     "subset_correlation",
 }
@@ -57,6 +70,7 @@ UNDEFINED_WHERE_ZERO = UNDEFINED_WHERE_CONSTANT | {
     "effective_complexity",
     "gini",
     "max_sensitivity",
+    "off_target_mass",
     "relevance_mass",
 }
 
@@ -64,6 +78,7 @@ UNDEFINED_WHERE_ZERO = UNDEFINED_WHERE_CONSTANT | {
 APART = {"aic"}
 
 ALL = [name for name in METRICS.names() if name not in APART]
+OF_CLASSES = [name for name in ALL if name not in WITH_REGION]
 METHOD = Saliency(signed=True)
 TARGET = 1
 
@@ -95,11 +110,35 @@ def build(name, **settings):
     return METRICS.build(name, SMALL.get(name, {}) | settings)
 
 
+class Dense(nn.Module):
+    """A segmenter: what a classifier says of an image, at each pixel by how bright it is and where."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        logits = self.model(images)
+        height, width = images.shape[2:]
+        places = torch.linspace(-1, 1, height * width, dtype=images.dtype).view(1, height, width)
+        pixels = torch.stack([images.mean(1) * (k + 1) + places.sin() * k for k in range(logits.shape[1])], dim=1)
+        return {"out": logits[:, :, None, None] * (0.5 + pixels)}
+
+
+def seen(name, model, batch, target=TARGET):
+    """The model and the target as a metric wants them: of the class, or of the class over the region of the masks."""
+    if name not in WITH_REGION:
+        return model, target
+    near = F.max_pool2d(batch.masks[:, None].double(), 3, 1, 1)[:, 0] > 0
+    return Dense(model), RegionTarget(target, batch.masks, ~near)
+
+
 def explained(name, model, batch):
     """The batch with the attribution of the method, for metrics that compare it with what the method gives again."""
     if name not in WITH_METHOD:
         return batch
-    return batch._replace(attribution=METHOD(model, batch.images, TARGET))
+    model, target = seen(name, model, batch)
+    return batch._replace(attribution=METHOD(model, batch.images, target))
 
 
 def needs(name, batch):
@@ -110,6 +149,8 @@ def needs(name, batch):
 
 def update(metric, model, batch, target=TARGET, **more):
     """Give a metric a batch, and whatever it needs besides."""
-    needed = needs(METRICS.name_of(metric), batch)
+    name = METRICS.name_of(metric)
+    needed = needs(name, batch)
+    model, target = seen(name, model, batch, target)
     metric.update(model, batch.images, target, batch.attribution, **needed, **more)
     return metric

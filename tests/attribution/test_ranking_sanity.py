@@ -16,15 +16,17 @@ ENOUGH = {
     "attexplore": {"copies": 5, "steps": 10},
     "big": {"alpha": 0.02},  # every sample has a boundary
     "expected_gradients": {"references": "uniform", "samples": 30},
+    "dea": {"grid": 8, "fill": 0.0},
     "isa": {"rounds": 8},
     "laai": {"explorations": 5, "steps": 10, "alpha": 0.02},
     "mfaba": {"steps": 40, "alpha": 0.02, "eps": None},
+    "occlusion": {"grid": 8, "fill": 0.0},
     "rise": {"masks": 500, "cells": 4},
     "sigma": {"paths": 4, "steps": 100},
 }
 CLEARLY = {"agi", "fast_ig", "ig", "laai", "mfaba"}  # by the margin that the check asks of these
-UNSIGNED = {"isa", "rise", "saliency"}  # their negative says less
-TOO_COARSE = {"grad_cam"}  # for 8x8 pixels: scattered ones show a digit better than a region does
+UNSIGNED = {"dea", "isa", "occlusion", "rise", "saliency"}  # their negative says less
+TOO_COARSE = {"grad_cam", "xres_cam"}  # for 8x8 pixels: scattered ones show a digit better than a region does
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from torchmetrics import MetricCollection
 from _reference.metrics import (
     ALL,
     METHOD,
+    OF_CLASSES,
     SMALL,
     TARGET,
     UNDEFINED_WHERE_CONSTANT,
@@ -19,6 +20,7 @@ from _reference.metrics import (
     explained,
     needs,
     samples,
+    seen,
     update,
 )
 from _reference.nets import Counter, cnn
@@ -34,7 +36,9 @@ WITH_CHUNKS = [name for name in ALL if "max_batch" in inspect.signature(METRICS.
 
 def values(metric, model, batch, target=TARGET):
     """What the metric finds of each sample, `[B]`."""
-    needed = needs(METRICS.name_of(metric), batch)
+    name = METRICS.name_of(metric)
+    needed = needs(name, batch)
+    model, target = seen(name, model, batch, target)
     evaluation = Evaluation(model, batch.images, target, needed.get("masks"))
     return metric.per_sample(evaluation.of(batch.attribution, needed.get("method")))
 
@@ -94,7 +98,8 @@ def test_the_function_gives_the_values_of_the_class(name):
     model = cnn()
     batch = explained(name, model, samples())
     function, maps = getattr(functional, name), batch.attribution.sum(1)
-    given = {"inputs": batch.images, "maps": maps, "model": model, "target": TARGET, "method": METHOD}
+    asked, target = seen(name, model, batch)
+    given = {"inputs": batch.images, "maps": maps, "model": asked, "target": target, "method": METHOD}
     given |= {"attribution": batch.attribution, "masks": batch.masks}
     first = {key: given[key] for key in inspect.signature(function).parameters if key in given}
     found = function(**first, **SMALL.get(name, {}))
@@ -153,7 +158,8 @@ def test_counted_passes_are_the_declared_ones(name):
     again = [metric.explanations * count for count in METHOD.passes()]
     assert model.forwards == 4 * (metric.passes.forward + again[0])
     assert model.backwards == 4 * (metric.passes.backward + again[1])
-    metric(model, batch.images, TARGET, batch.attribution, **needs(name, batch))
+    asked, target = seen(name, model, batch)
+    metric(asked, batch.images, target, batch.attribution, **needs(name, batch))
     assert model.forwards == 2 * 4 * (metric.passes.forward + again[0])  # called, it updates once
     assert metric.count + metric.undefined == 8
 
@@ -278,12 +284,12 @@ def test_a_collection_keeps_metrics_apart_that_found_the_same():
     """A model that says the same of everything, with which many metrics are equal after the first batch."""
     batch, models = samples(), (Flat(), cnn())
     given = {"masks": batch.masks, "method": METHOD}
-    collection = MetricCollection({name: build(name) for name in ALL} | {"twin": build("insertion")})
+    collection = MetricCollection({name: build(name) for name in OF_CLASSES} | {"twin": build("insertion")})
     for model in models:
         collection.update(model, batch.images, TARGET, batch.attribution, **given)
     groups = sorted(map(sorted, collection.compute_groups.values()))
-    assert groups == sorted([["insertion", "twin"], *([name] for name in ALL if name != "insertion")])
-    for name in ALL:
+    assert groups == sorted([["insertion", "twin"], *([name] for name in OF_CLASSES if name != "insertion")])
+    for name in OF_CLASSES:
         alone = build(name)
         for model in models:
             update(alone, model, batch)
@@ -292,11 +298,11 @@ def test_a_collection_keeps_metrics_apart_that_found_the_same():
 
 def test_in_a_suite_each_is_what_it_is_alone():
     batch, model = samples(7), cnn()
-    suite = MetricSuite({name: build(name) for name in ALL})
+    suite = MetricSuite({name: build(name) for name in OF_CLASSES})
     for rows in torch.arange(7).split(4):
         part = batch.part(rows)
         suite.update(model, part.images, TARGET, part.attribution, method=METHOD, masks=part.masks)
-    for name in ALL:
+    for name in OF_CLASSES:
         assert_same_states(suite[name], update(build(name), model, batch))
 
 
@@ -304,7 +310,8 @@ def test_in_a_suite_each_is_what_it_is_alone():
 def test_groups_by_confidence(name):
     """Each group is what the metric finds over its samples alone, and all of them are the mixture."""
     batch, model = samples(12), cnn()
-    sure = Evaluation(model, batch.images).confidence
+    asked, target = seen(name, model, batch)
+    sure = Evaluation(asked, batch.images, target).confidence
     edge = float(sure.sort().values[5])  # it belongs to the group above it
     metric = build(name).split_by_confidence(edge)
     for rows in torch.arange(12).split(5):

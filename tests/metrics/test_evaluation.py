@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lit_attr.metrics import Evaluation
-from lit_attr.targets import ClassTarget
+from lit_attr.targets import ClassTarget, RegionTarget
 
 
 def test_nothing_runs_until_asked(cnn, counting, batch):
@@ -141,3 +141,22 @@ def test_confidence_is_that_of_the_prediction(cnn, batch):
     images, _ = batch()
     model = cnn()
     torch.testing.assert_close(Evaluation(model, images, 1).confidence, model(images).softmax(1).amax(1).detach())
+
+
+def test_a_region_is_told_without_a_pass_and_anything_else_refused(cnn, batch):
+    images = batch()[0]
+    target = RegionTarget(1, torch.ones(4, 6, 6, dtype=torch.bool))
+    evaluation = Evaluation(cnn(), images, target)
+    assert torch.equal(evaluation.region.mask, target.mask)
+    assert evaluation.passes == (0, 0)
+    with pytest.raises(ValueError, match="`target` must be a RegionTarget for a metric of segmentation, got NoneType"):
+        _ = Evaluation(cnn(), images).region
+
+
+def test_something_else_may_be_read_from_the_model_and_counts(cnn, batch):
+    images, model = batch()[0], cnn()
+    evaluation = Evaluation(model, images, 1)
+    with evaluation.view(ClassTarget(3)) as view:
+        assert view.target.index.tolist() == [3] * 4
+        view.evidence_at(view.inputs, view.rows)
+    assert evaluation.passes == (1, 0)

@@ -1,0 +1,178 @@
+"""What metrics of segmentation share: the order of the pixels, and what their deletion does to region and rest."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lit_attr._checks import ArgumentError, batch_limit, not_negative_int, numbers
+from lit_attr.baselines import Baseline, check_baseline, get_baseline
+from lit_attr.metrics._elements import named
+from lit_attr.metrics._evaluation import Explained
+from lit_attr.metrics._precision import wide
+from lit_attr.metrics.ranking import rank_map
+from lit_attr.targets import RegionTarget, Target
+
+FRACTIONS = (0.05, 0.1, 0.2)
+
+
+def shuffled_ranks(explained: Explained, seed: int, draw: int = 0) -> Tensor:
+    """The rank of each position, 0 for the most important, equal values in a random order, the same for all samples.
+
+    Broadcastable to the inputs. In the order of the raster a map in steps would be read from its upper left on.
+    """
+
+    def ranks() -> Tensor:
+        flat = explained.positions.flatten(1)
+        generator = torch.Generator().manual_seed(seed)
+        order = [torch.randperm(flat.shape[1], generator=generator) for _ in range(draw + 1)][-1].to(flat.device)
+        found = torch.empty_like(flat, dtype=torch.int32)
+        found[:, order] = rank_map(flat[:, order])
+        return found.view_as(explained.positions)
+
+    return explained.once(("shuffled ranks", seed, draw), ranks)
+
+
+def others_of(region: RegionTarget) -> Tensor:
+    """The off-target pixels of a region; refused where it has none."""
+    if region.others is None:
+        raise ArgumentError("target", "a RegionTarget without `others`", "one with its off-target pixels, `others`")
+    return region.others
+
+
+class _Clean(Target):
+    """What is kept of the clean image: probability of region, called class, its probability, and that of the class.
+
+    The evidence is `[N, 1 + 3 H W]`; classes are whole numbers in it.
+    """
+
+    compares_classes: ClassVar[bool] = False
+
+    def __init__(self, region: RegionTarget) -> None:
+        self.region = region
+        self.index = torch.zeros_like(region.index)
+
+    def evidence(self, output: Any, rows: Tensor) -> Tensor:
+        p = self.region.logits(output, rows).softmax(1)
+        best, called = p.max(1)
+        own = _of_class(p, self.region.index[rows].view(-1, 1, 1).expand_as(called))
+        score = _mean(own, self.region.mask[rows])
+        return torch.cat([score[:, None], best.flatten(1), called.to(p).flatten(1), own.flatten(1)], dim=1)
+
+    def to(self, device: torch.device) -> "_Clean":
+        return _Clean(self.region.to(device))
+
+
+class _Changed(Target):
+    """What became of it: probability of the region, and how far the off-target pixels moved, in two ways, `[N, 3]`."""
+
+    compares_classes: ClassVar[bool] = False
+
+    def __init__(self, region: RegionTarget, called: Tensor, best: Tensor, own: Tensor, deleted: Tensor) -> None:
+        self.region, self.called, self.best, self.own, self.deleted = region, called, best, own, deleted
+        self.index = torch.zeros_like(region.index)
+
+    def evidence(self, output: Any, rows: Tensor) -> Tensor:
+        p, others = self.region.logits(output, rows).softmax(1), others_of(self.region)[rows]
+        own = _of_class(p, self.region.index[rows].view(-1, 1, 1).expand_as(self.called[rows]))
+        moved = (_of_class(p, self.called[rows]) - self.best[rows]).abs()
+        label_abs = _mean(moved, others & ~self.deleted[rows])
+        class_mean = _mean(own - self.own[rows], others).abs()
+        return torch.stack([_mean(own, self.region.mask[rows]), label_abs, class_mean], dim=1)
+
+    def to(self, device: torch.device) -> "_Changed":
+        found = copy(self)
+        found.region, found.index = self.region.to(device), self.index.to(device)
+        for name in ("called", "best", "own", "deleted"):
+            setattr(found, name, getattr(self, name).to(device))
+        return found
+
+
+def _of_class(p: Tensor, classes: Tensor) -> Tensor:
+    """The probability of one class for each pixel, `[N, H, W]`."""
+    return p.gather(1, classes[:, None])[:, 0]
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """The mean of `[N, H, W]` over some pixels, `[N]`; NaN over none."""
+    return (values * where).sum((1, 2)) / where.sum((1, 2))
+
+
+class Deleted(NamedTuple):
+    """What deleting the first pixels does.
+
+    Attributes:
+        score: mean probability of the class over the region of the clean image, `[B]`.
+        drop: how much less it is for each share that is deleted, `[B, Q]`.
+        moved: how far the off-target pixels moved, by the kind of measurement, `[B, Q]` each.
+        counted: samples with an off-target pixel that is left at each share, bool `[B]`.
+    """
+
+    score: Tensor
+    drop: Tensor
+    moved: dict[str, Tensor]
+    counted: Tensor
+
+
+@dataclass(frozen=True)
+class Deleting:
+    """How the first pixels are deleted.
+
+    Attributes:
+        fill: what stands where they were (see `lit_attr.baselines`).
+        fractions: the shares of all pixels.
+        seed: of the order of equal values.
+        max_batch: the most images per forward pass; changes no result.
+    """
+
+    fill: Baseline
+    fractions: Sequence[float]
+    seed: int
+    max_batch: int | None
+
+    def __post_init__(self) -> None:
+        check_baseline("fill", self.fill)
+        shares = numbers("fractions", self.fractions, "shares in (0, 1)", lambda share: 0 < share < 1)
+        object.__setattr__(self, "fractions", shares)
+        not_negative_int("seed", self.seed)
+        batch_limit("max_batch", self.max_batch)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What is computed, as plain data."""
+        ties = f"at random, seed {self.seed}"
+        return {"fill": named(self.fill), "fractions": list(self.fractions), "rank": "sum over channels", "ties": ties}
+
+    def __call__(self, explained: Explained) -> Deleted:
+        """The deletions of a batch; a clean forward pass and one for each share, made once for all metrics."""
+        key = ("deleted", self.fill, tuple(self.fractions), self.seed)
+        return explained.once(key, lambda: self._deleted(explained))
+
+    def _deleted(self, explained: Explained) -> Deleted:
+        evaluation, region = explained.evaluation, explained.evaluation.region
+        others, ranks = others_of(region), shuffled_ranks(explained, self.seed)
+        drops, kinds, counted = (
+            list[Tensor](),
+            {"label_abs": list[Tensor](), "class_mean": list[Tensor]()},
+            list[Tensor](),
+        )
+        size = others.shape[1:].numel()
+        with evaluation.view(_Clean(region)) as view:
+            clean = evaluation.once("clean pixels", lambda: view.evidence_at(view.inputs, view.rows, self.max_batch))
+            score, maps = clean[:, 0], clean[:, 1:].view(-1, 3, *others.shape[1:])
+            best, called, own = maps.unbind(1)
+            background = get_baseline("fill", self.fill, view.inputs)
+            for share in self.fractions:
+                deleted = ranks < max(1, round(share * size))
+                view.target = _Changed(region, called.long(), best, own, deleted[:, 0])
+                points = torch.where(deleted, background, view.inputs)
+                after, label_abs, class_mean = view.evidence_at(points, view.rows, self.max_batch).unbind(1)
+                drops.append(score - after)
+                kinds["label_abs"].append(label_abs)
+                kinds["class_mean"].append(class_mean)
+                counted.append((others & ~deleted[:, 0]).flatten(1).any(1))
+        moved = {kind: wide(torch.stack(values, dim=1)) for kind, values in kinds.items()}
+        return Deleted(wide(score), wide(torch.stack(drops, dim=1)), moved, torch.stack(counted).all(0))
