@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_warn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -90,6 +89,8 @@ class Store:
             _replace(note, json.dumps(self.origin, indent=1).encode())
         for path in self._paths():
             if self._read(path) is None:
+                from lightning.pytorch.utilities import rank_zero_warn  # slow to come, and `lit_attr.select` needs none
+
                 rank_zero_warn(f"{path} is cut short or damaged; it is removed, and what it held is computed again")
                 path.unlink()
 
