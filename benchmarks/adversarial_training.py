@@ -3,7 +3,7 @@
     python benchmarks/adversarial_training.py --markdown docs/results/robustness.md
 
 Each recipe is `python train.py fit --config configs/overlays/adversarial.yaml` with other settings, of one seed after
-another; the table has the mean over seeds and, in brackets, the least and the most. All 360 validation images are used.
+another; the table has the mean over seeds and, in brackets, the least and the most. All validation images are used.
 AutoAttack runs the published number of iterations, its Square attack fewer queries.
 """
 
