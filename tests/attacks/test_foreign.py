@@ -72,8 +72,8 @@ def test_passes_where_they_are_known():
 
 
 def test_it_begins_at_the_inputs():
-    with pytest.raises(ValueError, match=r"`start` must be None for torchattacks\.CW"):
-        get_attack("CW")(net(), X, Y, start=X)
+    with pytest.raises(ValueError, match=r"`start` must be None for torchattacks\.DeepFool"):
+        get_attack("DeepFool")(net(), X, Y, start=X)
 
 
 def test_autoattack_is_its_parts_with_their_iterations():
