@@ -71,7 +71,7 @@ def fit(folder, *callbacks, precision="32-true", wrap=lambda module: module, **s
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_training_is_the_same_to_the_bit_with_and_without(tmp_path, precision):
-    few = {"ig": {"steps": 4}, "smoothgrad": {"samples": 2}}
+    few = {"ig": {"steps": 4}, "smoothgrad": {"samples": 2}, "sigma": {"paths": 2, "steps": 10}, "isa": {"rounds": 4}}
     every_method = {name: few.get(name, {}) for name in METHODS.names()}
     alone, states_alone = fit(tmp_path, precision=precision)
     watched, states = fit(tmp_path, explain(methods=every_method), precision=precision)
