@@ -8,7 +8,9 @@ from lit_attr import _cli_errors
 from lit_attr.cli import Parser, main
 
 CLASSIFIER = "lit_attr.modules.Classifier"
-OF_CLASSIFIER = "accepted: cutmix, label_smoothing, lr, mean, mixup, model, num_classes, std, weight_decay, weights"
+OF_CLASSIFIER = (
+    "accepted: adversarial, cutmix, label_smoothing, lr, mean, mixup, model, num_classes, std, weight_decay, weights"
+)
 OF_EXPLANATIONS = ["confidence_edges", "every_n_epochs", "methods", "metrics", "name"]
 OF_EXPLANATIONS += ["num_images", "num_samples", "seed", "target"]
 EARLY = "lightning.pytorch.callbacks.EarlyStopping"
@@ -79,7 +81,7 @@ def apart(tmp_path, monkeypatch):
         ("--data.augment.crop pads", "`data.augment.crop` must be 'none' or 'pad' or 'resized', got pads"),
         ("--explanations.target labels", "`explanations.target` must be 'predicted' or 'label', got labels"),
         ("--explanations.num_samples 0", "`num_samples` must be a positive integer, got 0"),
-        ("--explanations.methods 3", "`explanations.methods` must be a list or a mapping, got 3"),
+        ("--explanations.methods 3", "`explanations.methods` must be 'auto' or a list or a mapping, got 3"),
         ("--optimizer Adam --optimizer.lr fast", "`optimizer.lr` must be a number, got fast"),
         ("--optimizer Adam --optimizer.lr -1", "Invalid learning rate: -1.0"),
         ("--seed_everything x", "`seed_everything` must be true or false or an integer, got x"),
