@@ -25,6 +25,10 @@ from lit_attr.loggers import WandbLogger
 from lit_attr.metrics import METRICS, Insertion
 
 METHODS_ = {"ig": {"steps": 4}, "grad_cam": {}}
+REGIONAL = (  # they need a `RegionTarget`
+    *("region_deletion", "region_insertion", "region_robustness", "target_drop", "off_target_drop"),
+    *("leakage_ratio", "off_target_mass"),
+)
 METRICS_ = {"insertion": {"steps": 4}, "deletion": {"steps": 4}, "gap": {"steps": 4}}
 
 
@@ -490,7 +494,7 @@ def test_every_metric_from_settings(tmp_path):
         def validation_step(self, batch, batch_idx):
             return super().validation_step((batch["image"], batch["label"]), batch_idx)
 
-    metrics = {name: EVERY_METRIC.get(name, {}) for name in METRICS.names()}
+    metrics = {name: EVERY_METRIC.get(name, {}) for name in METRICS.names() if name not in REGIONAL}
     callback = explain(methods={"ig": {"steps": 2}}, metrics=metrics, num_samples=4)
     run = trainer(tmp_path, callback)
     run.validate(Dictionary(), DataLoader(Masked(8), batch_size=4), verbose=False)
