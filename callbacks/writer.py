@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
+from lit_attr._files import whole
 from lit_attr.attribution import METHODS
 from lit_attr.callbacks._collect import class_name, gather, require_whole_model
 from lit_attr.datamodules import PredictBatch
@@ -185,9 +186,8 @@ def _mark(folder: Path, origin: dict[str, str]) -> None:
     if (folder / "predictions.csv").exists():
         raise ArgumentError("writer.folder", str(folder), "a folder without a predictions.csv that is not ours")
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_suffix(".tmp")
-    temporary.write_text(json.dumps(origin, indent=1))
-    temporary.replace(note)
+    with whole(note) as temporary:
+        temporary.write_text(json.dumps(origin, indent=1))
 
 
 def _text(path: Path, mode: Literal["r", "w", "a"]) -> TextIO:
@@ -216,17 +216,14 @@ def _read(folder: Path) -> dict[str, Row]:
 
 def _merge(folder: Path) -> None:
     rows = _read(folder)
-    temporary = folder / ".predictions.csv"
-    with _text(temporary, "w") as file:
+    with whole(folder / "predictions.csv") as temporary, _text(temporary, "w") as file:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         writer.writerows(rows[name] for name in sorted(rows))
-    temporary.replace(folder / "predictions.csv")
     for path in folder.glob("predictions.rank*.csv"):
         path.unlink()
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    temporary = path.with_name(f".{path.name}")
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
-    temporary.replace(path)
+    with whole(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)

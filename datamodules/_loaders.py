@@ -6,17 +6,22 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lit_attr._checks import ArgumentError
 from lit_attr.datamodules._distributed import ExactSampler, equal_batches, size_of
+from lit_attr.datamodules._sources import Part
 from lit_attr.datamodules.predict import AtLeast, PredictFolder
 
 D = TypeVar("D")
 
 
 class Loaders(L.LightningDataModule):
-    """Base of the data modules. A subclass sets the fields in its constructor and the data sets in `setup`."""
+    """Base of the data modules. A subclass sets the fields in its constructor, and makes data sets by `_dataset`."""
 
     batch_size: int
     num_workers: int
+    channels: int
+    predict_path: str | None
+    _evaluation_transform: Any
     train_dataset: Any = None
     val_dataset: Any = None
     test_dataset: Any = None
@@ -31,6 +36,23 @@ class Loaders(L.LightningDataModule):
     def prediction_batch(self) -> int:
         """Images per batch and process in prediction."""
         return self.batch_size
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make the data sets of a stage that are not there yet.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`; None for all that have labels or masks.
+        """
+        if stage in {"fit", None} and self.train_dataset is None:
+            self.train_dataset = self._dataset("train")
+        if stage in {"fit", "validate", None} and self.val_dataset is None:
+            self.val_dataset = self._dataset("val")
+        if stage in {"test", None} and self.test_dataset is None:
+            self.test_dataset = self._dataset("test")
+        if stage == "predict" and self.predict_dataset is None:
+            if self.predict_path is None:
+                raise ArgumentError("predict_path", None, "given to predict: --data.predict_path=<file or folder>")
+            self.predict_dataset = PredictFolder(self.predict_path, self.channels, self._evaluation_transform)
 
     def teardown(self, stage: str) -> None:
         """Forget the files to predict on: the next run looks again which there are."""
@@ -57,6 +79,10 @@ class Loaders(L.LightningDataModule):
         few = 0 < len(dataset) < self._world_size
         files = AtLeast(dataset, self._world_size) if few else dataset
         return self._loader(files, self.prediction_batch, collate_fn=dataset.collate)
+
+    def _dataset(self, part: Part) -> Any:
+        """The images of a part with what is known of them."""
+        raise NotImplementedError
 
     @property
     def _world_size(self) -> int:

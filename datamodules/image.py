@@ -115,23 +115,6 @@ class ImageDataModule(Loaders):
         if self.trainer is None or not self.trainer.predicting:
             self._source.prepare(self.root)
 
-    def setup(self, stage: str | None = None) -> None:
-        """Make the data sets of a stage that are not there yet.
-
-        Args:
-            stage: `fit`, `validate`, `test` or `predict`; None for all that have labels.
-        """
-        if stage in {"fit", None} and self.train_dataset is None:
-            self.train_dataset = self._dataset("train")
-        if stage in {"fit", "validate", None} and self.val_dataset is None:
-            self.val_dataset = self._dataset("val")
-        if stage in {"test", None} and self.test_dataset is None:
-            self.test_dataset = self._dataset("test")
-        if stage == "predict" and self.predict_dataset is None:
-            if self.predict_path is None:
-                raise ArgumentError("predict_path", None, "given to predict: --data.predict_path=<file or folder>")
-            self.predict_dataset = PredictFolder(self.predict_path, self.channels, self._evaluation_transform)
-
     def _dataset(self, part: Part) -> ImageDataset:
         images, indices = self._images(part)
         if len(indices) == 0:

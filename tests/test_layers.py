@@ -11,7 +11,7 @@ PLACES = {"lit_attr": "lit_attr", "lit_attr.callbacks": "callbacks", "lit_attr.d
 # Each layer imports only from those above it; two parts of one layer never import each other.
 LAYERS = [
     {"registry"},
-    {"_checks"},
+    {"_checks", "_files"},
     {"targets", "objectives", "baselines", "_guard", "_chunks", "_segments", "visual", "loggers", "_run_dir"},
     {"_view", "regions"},
     {"_places"},

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lit_attr.bank._files import sha256, write_whole
+from lit_attr._files import sha256, write_whole
 
 __all__ = ["Bank", "BankError", "Store"]
 

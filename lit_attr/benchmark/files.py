@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lit_attr._files import whole
 from lit_attr.benchmark.identity import described
 from lit_attr.benchmark.page import page
 from lit_attr.benchmark.results import Results
@@ -132,6 +133,5 @@ def _number(value: float) -> float | None:
 
 
 def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8", newline="")
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
+from lit_attr._files import write_whole
 
 __all__ = ["Shard", "Store"]
 
@@ -86,7 +87,7 @@ class Store:
                     accepted = f"a folder with results of {key} {value}, or a new one"
                     raise ArgumentError("folder", f"{self.folder}, of {key} {found.get(key)}", accepted)
         else:
-            _replace(note, json.dumps(self.origin, indent=1).encode())
+            write_whole(note, json.dumps(self.origin, indent=1).encode())
         for path in self._paths():
             if self._read(path) is None:
                 from lightning.pytorch.utilities import rank_zero_warn  # slow to come, and `lit_attr.select` needs none
@@ -98,7 +99,7 @@ class Store:
         """Put a shard on the disk, whole or not at all."""
         self._shards.mkdir(parents=True, exist_ok=True)
         path = self._shards / shard.name
-        unfinished = path.with_name(f".{path.name}.tmp")
+        unfinished = path.with_name(f".{path.name}.tmp")  # the same again after a kill, which so leaves nothing behind
         kept = {name: value.detach().cpu().contiguous() for name, value in shard.tensors.items()}
         about = {"method": shard.method, "samples": shard.samples, "items": shard.items, "facts": shard.facts}
         note = {"about": json.dumps(about), "origin": json.dumps(self.origin), "sum": _sum(kept)}
@@ -139,10 +140,3 @@ def _sum(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         total = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
     return f"{total:08x}"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)

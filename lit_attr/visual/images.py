@@ -1,6 +1,5 @@
 """Images as pictures: any `[C, H, W]` tensor to 8-bit RGB, and arrays to PNG files."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
+from lit_attr._files import whole
 
 RGB = npt.NDArray[np.uint8]
 
@@ -66,9 +66,5 @@ def save_png(path: str | Path, array: RGB) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole(path) as unfinished:
         Image.fromarray(array).save(unfinished, format="PNG")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

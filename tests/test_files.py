@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lit_attr.bank._files import readable, require_space, sha256, write_whole
+from lit_attr._files import readable, require_space, sha256, write_whole
 
 
 @contextmanager
