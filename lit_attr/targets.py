@@ -80,6 +80,26 @@ class Target(ABC):
     def to(self, device: torch.device) -> "Target":
         """The same target with its tensors on `device`."""
 
+    def take(self, rows: Tensor) -> "Target":
+        """The target of some of its samples, long `[b]`, on its device."""
+        return _Part(self, rows)
+
+
+class _Part(Target):
+    """Any target, of some of its samples."""
+
+    def __init__(self, whole: Target, rows: Tensor) -> None:
+        self._whole, self._rows = whole, rows
+        self.index = whole.index[rows] if whole.index.dim() else whole.index
+        self.compares_classes = whole.compares_classes  # type: ignore[misc]  # of the class, elsewhere
+        self.dense = whole.dense  # type: ignore[misc]
+
+    def evidence(self, output: Any, rows: Tensor) -> Tensor:
+        return self._whole.evidence(output, self._rows[rows])
+
+    def to(self, device: torch.device) -> "_Part":
+        return _Part(self._whole.to(device), self._rows.to(device))
+
 
 class ClassTarget(Target):
     """A class of a classifier.
@@ -274,6 +294,11 @@ class RegionTarget(Target):
             return log_p.gather(1, own)[:, 0].exp()
         found = logits.gather(1, own)[:, 0]
         return found if self.score == "logit" else found - logits.scatter(1, own, _NEVER).logsumexp(1)
+
+    def take(self, rows: Tensor) -> "RegionTarget":
+        """The target of some of its samples, long `[b]`; still a region, which its metrics ask for."""
+        others = None if self.others is None else self.others[rows]
+        return RegionTarget(self.index[rows], self.mask[rows], others, self.score)
 
     def moved(self, move: Callable[[Tensor], Tensor]) -> "RegionTarget":
         """The target of images whose pixels were moved: `move` does to masks `[B, H, W]` what was done to them."""

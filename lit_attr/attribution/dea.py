@@ -25,7 +25,7 @@ from lit_attr.attribution._cells import Cells, Cut, cells_of, count_cells, score
 from lit_attr.attribution._fusion import Weights, correlated, fuse, gradient_cells, to_unit
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.attribution.integrated_gradients import IntegratedGradients
-from lit_attr.baselines import Baseline, check_baseline
+from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.objectives import Objective, get_objective
 
 __all__ = ["DEA"]
@@ -126,26 +126,27 @@ class DEA(Method):
     def attribute(self, view: View) -> Explanation:
         """The gradient's forward pass gives the clean score, too; then all cells of all samples in one stream."""
         images_only(view.inputs.shape)
-        found = self._gradient(view, view.inputs)
+        found = self._gradient(view, view.inputs, self.layer)
         gradient, effect = to_unit(found.maps, self.quantile), get_objective(self.effect)
         cells = cells_of(view.inputs, self.cells, self.grid)
         score = view.score(found.evidence, view.rows, effect).to(gradient)
         without = scores_without(view, cells, self.fill, effect, self.max_batch)
         effects = (score[:, None] - without).where(cells.exists, 0)
-        gate = self._gate(view, gradient, effects, cells)
+        gate = self._gate(view, gradient, effects, cells, found.layer)
         parts = fuse(gradient, effects, score, gate, cells, Weights(self.lam, self.beta, self.smooth))
         info: dict[str, Any] = {"gradient": gradient, "region": parts.region, "effects": effects}
         info |= {"agreement": parts.agreement, "gate": gate, "degenerate": parts.degenerate}
         return Explanation(parts.fused, info=info if found.layer is None else {"layer": found.layer, **info})
 
-    def _gradient(self, view: View, points: Tensor) -> _Evidence:
+    def _gradient(self, view: View, points: Tensor, layer: str | None) -> _Evidence:
         objective = get_objective(self.objective)
         if self.gradient in _WEIGHS:
             weigh = _WEIGHS[self.gradient]
-            maps, layer, evidence = cam(view, points, self.layer, weigh, objective, self.max_batch, "DEA")
+            maps, layer, evidence = cam(view, points, layer, weigh, objective, self.max_batch, "DEA")
             return _Evidence(maps, _rows(view, evidence), layer)
         if self.gradient == "ig":
-            settings: dict[str, Any] = {"steps": _IG_STEPS, "rule": "midpoint", "baseline": self.fill}
+            baseline = get_baseline("fill", self.fill, view.inputs)  # of the images, where points are noisy copies
+            settings: dict[str, Any] = {"steps": _IG_STEPS, "rule": "midpoint", "baseline": baseline}
             method = IntegratedGradients(**settings, objective=self.objective, max_batch=self.max_batch)
             inner = View(view.model, points, view.target)
             maps = method.attribute(inner).attribution
@@ -161,7 +162,7 @@ class DEA(Method):
         in_chunks(len(points), view.inputs, self.max_batch, work)
         return _Evidence(_positive(maps), _rows(view, torch.cat(kept) if kept else None))
 
-    def _gate(self, view: View, gradient: Tensor, effects: Tensor, cells: Cells) -> Tensor:
+    def _gate(self, view: View, gradient: Tensor, effects: Tensor, cells: Cells, layer: str | None) -> Tensor:
         if self.gate == "none":
             return torch.ones_like(effects[:, :1])
         if self.gate == "agreement":
@@ -170,7 +171,7 @@ class DEA(Method):
         generator = torch.Generator().manual_seed(self.seed)
         noise = torch.randn(_COPIES, *view.inputs.shape[1:], generator=generator, dtype=torch.float32)
         copies = (view.inputs + _SIGMA * one.to(view.inputs) for one in noise)
-        seen = torch.stack([cells.mean(self._gradient(view, points).maps) for points in copies])
+        seen = torch.stack([cells.mean(self._gradient(view, points, layer).maps) for points in copies])
         mean, deviation = seen.mean(0), seen.std(0, correction=0)
         return mean / (mean + deviation).where(mean > 0, 1)
 

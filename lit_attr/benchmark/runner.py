@@ -7,7 +7,7 @@ class, or an image, a class and a region.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -56,28 +56,13 @@ class Batch(NamedTuple):
         index = torch.as_tensor(rows, device=self.inputs.device)
         target: Target | Tensor | None = self.target
         if isinstance(target, Target):
-            target = _Rows(target.to(index.device), index)
+            target = target.to(index.device).take(index)
         elif target is not None:
             target = target[index.to(target.device)]
         masks = None if self.masks is None else self.masks[index.to(self.masks.device)]
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         drawn = None if self.drawn is None else [self.drawn[row] for row in rows]
         return Batch(self.inputs[index], [self.keys[row] for row in rows], target, masks, labels, drawn)
-
-
-class _Rows(Target):
-    """A target of some of its samples."""
-
-    def __init__(self, whole: Target, rows: Tensor) -> None:
-        self._whole, self._rows = whole, rows
-        self.index = whole.index[rows] if whole.index.dim() else whole.index
-        self.compares_classes = whole.compares_classes  # type: ignore[misc]  # of the class, elsewhere
-
-    def evidence(self, output: Any, rows: Tensor) -> Tensor:
-        return self._whole.evidence(output, self._rows[rows])
-
-    def to(self, device: torch.device) -> "_Rows":
-        return _Rows(self._whole.to(device), self._rows.to(device))
 
 
 @dataclass(frozen=True, eq=False)

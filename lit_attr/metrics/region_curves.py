@@ -108,15 +108,19 @@ class _Curves:
             clean = End(view.inputs, evaluation.evidence)
             ends = (filled, clean) if insert else (clean, filled)
             for draw in range(self.draws):
-                ranks = shuffled_ranks(explained, self.seed, draw)
-                evidence = perturbation_curve(view, *ends, ranks, cuts, self.max_batch)
-                draws.append(_probability(evidence, index))
+                key = ("region curve", insert, self.fill, self.steps, self.seed, draw)
+
+                def walked(draw: int = draw) -> Tensor:
+                    ranks = shuffled_ranks(explained, self.seed, draw)
+                    return _probability(perturbation_curve(view, *ends, ranks, cuts, self.max_batch), index)
+
+                draws.append(explained.once(key, walked))
         curve, low, high = torch.stack(draws).mean(0), prob(filled.evidence, index), prob(clean.evidence, index)
         curve, low, high = wide(curve), wide(low), wide(high)
         span, defined = high, high != 0
         if self.unit == "range":
             curve, span = curve - low[:, None], high - low
-            defined = ~(span < _LEAST_RANGE * high)
+            defined &= ~(span < _LEAST_RANGE * high)
         curve = curve / span[:, None]
         value = auc(curve, [cut / cuts[-1] for cut in cuts])
         if len(cuts) <= self.steps:  # cut points that coincide

@@ -142,6 +142,11 @@ def test_passes_are_those_of_the_gradient_and_one_a_cell(gradient, gate, images)
     assert (net.forwards, net.backwards) == (3 * (forward + 16), 3 * backward)
 
 
+def test_noisy_copies_leave_the_range_and_take_the_fill_of_the_image(images):
+    found = DEA(gradient="ig", gate="noise", fill="black", grid=2)(Net(), images.round(), target())
+    assert bool(found.isfinite().all())
+
+
 def test_the_default_costs_a_forward_pass_a_cell_more_than_its_gradient():
     more = DEA().passes().forward - HiResCAM().passes().forward
     assert (more, DEA().passes().backward) == (64, 1)

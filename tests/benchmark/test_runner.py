@@ -17,7 +17,7 @@ from lit_attr.benchmark import Batch, Benchmark, Store, collect
 from lit_attr.benchmark.controls import RandomMap
 from lit_attr.benchmark.runner import measure
 from lit_attr.metrics import Completeness, Infidelity, Insertion, PointingGame
-from lit_attr.targets import PixelTarget
+from lit_attr.targets import PixelTarget, RegionTarget
 
 SELF_KILL = """
 import os, signal, sys
@@ -215,6 +215,21 @@ def test_a_part_of_a_batch_has_its_part_of_any_target():
     assert torch.equal(found.tensors[f"value/{item}"], expected.tensors[f"value/{item}"])
     assert found.facts["predictions"] is None  # of a target that compares no classes nothing is predicted
     assert bool(found.tensors["confidence"].isnan().all())
+
+
+def test_a_part_of_regions_is_one_of_regions():
+    """Its metrics ask for them, and the layer that explains is looked for as in a whole batch."""
+    masks = torch.zeros(3, 4, 4, dtype=torch.bool)
+    masks[0, 0], masks[1, 1], masks[2, 2] = True, True, True
+    whole = Batch(images()[:3], KEYS[:3], RegionTarget(torch.tensor([0, 1, 1]), masks, masks.roll(1, 1), "prob"))
+    part = whole.take([2, 0]).target
+    assert isinstance(part, RegionTarget)
+    assert part.index.tolist() == [1, 0]
+    assert part.score == "prob"
+    assert torch.equal(part.mask, masks[[2, 0]])
+    assert torch.equal(part.others, masks.roll(1, 1)[[2, 0]])
+    pixels = Batch(images()[:3], KEYS[:3], PixelTarget(masks.long())).take([1]).target
+    assert pixels.dense is PixelTarget.dense
 
 
 @pytest.mark.parametrize(

@@ -110,13 +110,14 @@ def test_fewer_positions_than_steps():
     assert metric.curve()[0] == 1
 
 
-def test_a_class_without_probability_has_no_share():
+@pytest.mark.parametrize("unit", ["clean", "range"])
+def test_a_class_without_probability_has_no_share(unit):
     class Never(nn.Module):
         def forward(self, x):
             z = x[:, :1] * 0
             return torch.cat([z, z - torch.inf], dim=1)
 
-    metric = RegionDeletion(steps=2)
+    metric = RegionDeletion(steps=2, unit=unit)
     metric.update(Never(), images(), RegionTarget(1, region().mask), maps())
     assert (metric.count, metric.undefined) == (0, 4)
 
