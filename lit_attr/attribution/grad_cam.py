@@ -39,6 +39,7 @@ class GradCAM(Method):
         ValueError: if the layer does not exist, is not spatial, or its places do not lead to the output.
 
     Example:
+        >>> import torch
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
         >>> found = GradCAM().explain(net, torch.rand(1, 1, 8, 8), 0)

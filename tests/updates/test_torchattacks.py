@@ -4,7 +4,7 @@ import torchattacks
 from torch import nn
 
 from _reference.nets import cnn
-from lit_attr.updates import BIM, MIFGSM, TorchAttacks, as_torchattack, get_update
+from lit_attr.updates import BIM, CW, MIFGSM, TorchAttacks, as_torchattack, get_update
 
 X = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0])
@@ -17,7 +17,7 @@ Y = torch.tensor([0, 1, 2, 0])
         ("torchattacks.vmifgsm", TorchAttacks("VMIFGSM")),
         ("VMIFGSM", TorchAttacks("VMIFGSM")),
         ("deepfool", TorchAttacks("DeepFool")),
-        ("C&W", TorchAttacks("CW")),
+        ("C&W", CW()),
         ({"class": "torchattacks.VNIFGSM", "eps": 0.1}, TorchAttacks("VNIFGSM", {"eps": 0.1})),
         ({"class": "jitter", "std": 0.2, "bounds": (-1, 1)}, TorchAttacks("Jitter", {"std": 0.2}, (-1, 1))),
         ("torchattacks.BIM", TorchAttacks("BIM")),

@@ -34,6 +34,7 @@ class FastTraining(AdversarialTraining):
             never. A look costs 12 forward and 10 backward passes.
 
     Example:
+        >>> import torch
         >>> batch = TrainingBatch(torch.nn.Flatten(), torch.rand(2, 1, 2, 2), torch.tensor([0, 3]))
         >>> sorted(FastTraining(eps=0.1)(batch).more), sorted(FastTraining(guard_every=0)(batch).more)
         (['pgd_accuracy'], [])

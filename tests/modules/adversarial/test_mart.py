@@ -22,8 +22,8 @@ def test_loss_is_the_closed_form():
     q, p = twin(points).softmax(1), twin(one.images).softmax(1)
     total = 0.0
     for i, label in enumerate(one.labels.tolist()):
-        rival = max(float(q[i, k]) for k in range(3) if k != label)
-        (k,) = [k for k in range(3) if k != label and float(q[i, k]) == rival]
+        rival = max(q[i, k].item() for k in range(3) if k != label)
+        (k,) = [k for k in range(3) if k != label and q[i, k].item() == rival]
         boosted = -q[i, label].log() - (1 - q[i, k]).log()
         total = total + boosted + 2.0 * (p[i] * (p[i].log() - q[i].log())).sum() * (1 - p[i, label])
     torch.testing.assert_close(found.loss, total / 8)
