@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError, not_negative_int, positive_int
 from lit_attr._guard import private_rng
-from lit_attr._view import looking_at
+from lit_attr._view import Passes, looking_at
 from lit_attr.attacks import Attack, WalkingAttack
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import (
@@ -29,7 +29,7 @@ from lit_attr.callbacks._robust_report import Record, RobustReport, Tried, print
 from lit_attr.callbacks._robust_trials import Trial, attack_trials, check_names, corruption_trials
 from lit_attr.corruptions import Corruption
 from lit_attr.metrics import GradientMasking, Outcome
-from lit_attr.metrics.robust_accuracy import robust_accuracy
+from lit_attr.metrics.robust_accuracy import predicted_right, robust_accuracy
 from lit_attr.metrics.similarity import spearman, ssim, topk_intersection
 from lit_attr.visual import AttackedSample, draw_attacked
 
@@ -218,7 +218,7 @@ class RobustnessCallback(L.Callback):
     ) -> list[Record]:
         named, evidence = class_name(trainer), _evidence(module, samples, samples.images)
         predicted, labels = evidence.argmax(1).tolist(), samples.labels.tolist()
-        clean = robust_accuracy(module, samples.images, samples.labels, None).clean.tolist()
+        clean = predicted_right(module, samples.images, samples.labels).tolist()
         measured: dict[str, Tensor] = {}
         if self._checks is not None and trainer.testing:
             measured = self._checks.measure(module, samples.images, samples.labels)
@@ -316,20 +316,17 @@ def _try(trial: Trial, module: L.LightningModule, samples: Samples) -> tuple[lis
     """What comes of a trial for each sample."""
     began = time.perf_counter()
     if isinstance(trial.do, Corruption):
-        keys = torch.tensor(samples.numbers)
-        changed = robust_accuracy(module, trial.do(samples.images, keys), samples.labels, None)
-        move = (changed.adversarial - samples.images).double().flatten(1) if changed.adversarial is not None else None
-        outcome = changed._replace(robust=changed.clean)
-        if move is not None:
-            outcome = outcome._replace(linf=move.abs().amax(1), l2=move.norm(dim=1))
+        changed = trial.do(samples.images, torch.tensor(samples.numbers))
+        right, move = predicted_right(module, changed, samples.labels), (changed - samples.images).double().flatten(1)
+        outcome = Outcome(right, right, move.abs().amax(1), move.norm(dim=1), changed, Passes(1, 0))
     else:
         outcome = robust_accuracy(module, samples.images, samples.labels, trial.do)
     count = len(samples.order)
-    right = outcome.robust.tolist()  # waits for the device
+    withstood = outcome.robust.tolist()  # waits for the device
     seconds = (time.perf_counter() - began) / count
     linf, l2 = ([0.0] * count if values is None else values.tolist() for values in (outcome.linf, outcome.l2))
     cost = (*outcome.passes, seconds)
-    return [Tried(*one, *cost) for one in zip(right, linf, l2, strict=True)], outcome
+    return [Tried(*one, *cost) for one in zip(withstood, linf, l2, strict=True)], outcome
 
 
 def _names(trials: list[Trial]) -> list[str]:

@@ -57,8 +57,6 @@ def to_unit(maps: Tensor, quantile: float) -> Tensor:
 
 def by_largest(values: Tensor) -> Tensor:
     """Rows `[B, R]` divided by the largest of each; those without a positive one as they are."""
-    if not values.numel():
-        return values
     largest = values.amax(1, keepdim=True)
     return values / largest.where(largest != 0, 1)
 
@@ -101,7 +99,7 @@ def fuse(gradient: Tensor, effects: Tensor, score: Tensor, gate: Tensor, cells: 
     trust = gate[..., None, None] if gate.shape[1] == 1 else cells.spread(gate, smooth=weights.smooth)
     w = (1 - weights.lam) * trust
     fused = w * gradient + (1 - w) * region + weights.beta * agrees * (gradient * region).sqrt()
-    degenerate = effects.amax(1) < _NO_EFFECT * score.abs() if effects.numel() else score > torch.inf
+    degenerate = effects.amax(1) < _NO_EFFECT * score.abs()
     degenerate |= (effects <= 0).all(1)
     fused = by_largest(fused.flatten(1)).view_as(fused)
     return Fused(torch.where(degenerate.view(-1, 1, 1, 1), gradient, fused), region, agreement, degenerate)

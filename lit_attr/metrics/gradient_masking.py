@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lit_attr._checks import ArgumentError, fraction, positive_int
 from lit_attr._view import looking_at
 from lit_attr.attacks import Attack, WalkingAttack, get_attack
-from lit_attr.metrics.robust_accuracy import robust_accuracy
+from lit_attr.metrics.robust_accuracy import predicted_right, robust_accuracy
 from lit_attr.objectives import get_objective
 from lit_attr.updates import get_bounds
 
@@ -132,7 +132,7 @@ class GradientMasking:
         }
         if surrogate is not None:
             made = attack(surrogate, inputs, labels)
-            measured["transfer"] = found.clean & robust_accuracy(model, made, labels, None).clean
+            measured["transfer"] = found.clean & predicted_right(model, made, labels)
         return {**measured, **_gradients(model, inputs, labels, attack)}
 
     def judge(self, measured: Mapping[str, Tensor]) -> list[Check]:
@@ -162,7 +162,7 @@ class GradientMasking:
             noise = attack.eps * (noise / noise.norm() if attack.norm == "l2" else noise.sign())
             noisy = inputs + noise.to(inputs)
             noisy = noisy if bounds is None else noisy.clamp(*bounds)
-            right = right.to(inputs.device) & robust_accuracy(model, noisy, labels, None).clean
+            right = right.to(inputs.device) & predicted_right(model, noisy, labels)
         return right
 
 

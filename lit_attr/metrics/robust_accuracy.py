@@ -26,6 +26,7 @@ __all__ = [
     "RobustAccuracy",
     "RobustSummary",
     "WorstCase",
+    "predicted_right",
     "robust_accuracy",
     "worst_case",
 ]
@@ -122,6 +123,17 @@ def robust_accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, attack: At
     if attack is not None:
         _require_inside(attack, inputs, outcome)
     return outcome
+
+
+def predicted_right(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Which samples are classified correctly as they are, bool `[B]`; one forward pass.
+
+    Example:
+        >>> predicted_right(nn.Flatten(), torch.eye(2), torch.tensor([0, 0]))
+        tensor([ True, False])
+    """
+    with looking_at(model, inputs, labels) as view:
+        return _right(view.evidence_at(view.inputs, view.rows), labels)
 
 
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lit_attr._checks import ArgumentError
 from lit_attr.attacks import Attack, get_attacks
-from lit_attr.metrics.robust_accuracy import robust_accuracy
+from lit_attr.metrics.robust_accuracy import predicted_right, robust_accuracy
 
 __all__ = ["Transfer", "transfer_matrix"]
 
@@ -77,13 +77,13 @@ def transfer_matrix(
     shape = len(names), len(names)
     found = {name: Transfer(names, torch.zeros(shape).long(), torch.zeros(shape).long()) for name in built}
     for inputs, labels in data:
-        right = torch.stack([robust_accuracy(model, inputs, labels, None).clean for model in models.values()])
+        right = torch.stack([predicted_right(model, inputs, labels) for model in models.values()])
         both = right[:, None] & right[None]
         for name, attack in built.items():
             for i, surrogate in enumerate(models.values()):
                 made = cast("Tensor", robust_accuracy(surrogate, inputs, labels, attack).adversarial)
                 for j, target in enumerate(models.values()):
-                    wrong = ~robust_accuracy(target, made, labels, None).clean
+                    wrong = ~predicted_right(target, made, labels)
                     found[name].fooled[i, j] += int((wrong & both[i, j]).sum())
             found[name].samples.add_(both.sum(2).cpu())
     return found
