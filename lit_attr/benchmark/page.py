@@ -4,17 +4,27 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from lit_attr.benchmark.charts import Point, curves_svg, scatter_svg, style
+from lit_attr.benchmark.charts import Point, curves_svg, ranks_svg, scatter_svg, style
+from lit_attr.benchmark.comparisons import Comparison
 from lit_attr.benchmark.results import Results
-from lit_attr.benchmark.tables import Table
+from lit_attr.benchmark.tables import ARROWS, Table, pair_table, place_tables, rank_table
 
 __all__ = ["page"]
 
 _BACKWARD = 2  # forward passes that a backward pass takes the time of
+_RANKS = (
+    "Mean ranks over the samples, 1 is the best. Methods beside one bar are not shown to differ by Nemenyi's critical "
+    "difference. Places rest on the paired differences, which tell more about two methods than their ranks do."
+)
 
 
 def page(
-    results: Results, scores: Sequence[Table], papers: Sequence[Table], panels: Sequence[tuple[str, str]], about: str
+    results: Results,
+    scores: Sequence[Table],
+    papers: Sequence[Table],
+    panels: Sequence[tuple[str, str]],
+    about: str,
+    comparisons: Sequence[Comparison] = (),
 ) -> str:
     """The HTML.
 
@@ -24,9 +34,13 @@ def page(
         papers: likewise, at the end.
         panels: path from the page and a line of text, per picture.
         about: what was measured, in a line.
+        comparisons: places, and for each metric its ranks and pairs, after the scores.
     """
     numbers = {name: i for i, name in enumerate(results.benchmark.methods)}
-    parts = [_table(table) for table in scores]
+    parts = [_table(table) for table in [*scores, *place_tables(results, comparisons)]]
+    if comparisons:
+        shown = "".join(_comparison(results, comparison, numbers) for comparison in comparisons)
+        parts.append(_section("Ranks and differences", f'<p class="notes">{escape(_RANKS)}</p>{shown}'))
     parts += [_section("Faithfulness, cost and stability", _figures(_scatters(results, numbers)))]
     curves = list(_curves(results, numbers))
     if curves:
@@ -49,6 +63,10 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(table: Table) -> str:
+    return _section(table.title, _sortable(table) + _notes(table.notes))
+
+
+def _sortable(table: Table) -> str:
     head = "".join(
         f'<th scope="col" aria-sort="none"><button type="button">{escape(column)}</button></th>'
         for column in table.columns
@@ -61,10 +79,24 @@ def _table(table: Table) -> str:
         )
         rows.append(f'<tr><th scope="row">{escape(first.text)}</th>{cells}</tr>')
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    shown = (
+    return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}"><table>{body}</table></div>'
     )
-    return _section(table.title, shown + _notes(table.notes))
+
+
+def _comparison(results: Results, comparison: Comparison, numbers: dict[str, int]) -> str:
+    """The diagram of a metric beside its ranks; all pairs on demand."""
+    found, ranks, pairs = comparison.ranks, rank_table(results, comparison), pair_table(comparison)
+    title = comparison.metric + ARROWS[comparison.higher_is_better]
+    title += "" if comparison.group == "all" else f", {comparison.group.replace('_', ' ')}"
+    diagram = "<p>No sample has a value of every method.</p>"
+    if found.samples:
+        cliques = [[comparison.names[i] for i in clique] for clique in found.cliques]
+        mean = dict(zip(comparison.names, found.ranks.tolist(), strict=True))
+        diagram = ranks_svg(mean, numbers, cliques, found.distance, f"Mean ranks of {title}")
+    figure = f"<figure><figcaption>{escape(title)}</figcaption>{diagram}</figure>"
+    more = f"<details><summary>{escape(pairs.title)}</summary>{_sortable(pairs)}</details>"
+    return f'<div class="ranks">{figure}<div>{_sortable(ranks)}{_notes(ranks.notes)}{more}</div></div>'
 
 
 def _notes(notes: Sequence[str]) -> str:
