@@ -19,6 +19,7 @@ from lit_attr.metrics._correlation import correlation
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
 from lit_attr.metrics._precision import wide
+from lit_attr.metrics._work import Work
 from lit_attr.metrics.ranking import position_map
 from lit_attr.targets import RegionTarget, Target
 
@@ -129,12 +130,15 @@ class RegionRobustness(AttributionMetric):
         not_negative_int("seed", seed)
         compare = Comparison("topk" if measure == "pearson" else measure, "sum", k)
         told = {"change": change, "measure": measure, "map": "sum", "min_iou": min_iou, "seed": seed}
-        super().__init__(told | ({"k": k} if measure == "topk" else {}), Passes(2, 0), explanations=1)
+        self._key = ("region changed", change, seed)
+        shared = [Work("called", Passes(1, 0), per="sample"), Work(self._key, Passes(1, 0), 1)]
+        told |= {"k": k} if measure == "topk" else {}
+        super().__init__(told, Passes(2, 0), explanations=1, shared=shared)
         self.change, self.kind, self.min_iou, self.compare, self.seed = change, measure, min_iou, compare, seed
 
     def measure(self, explained: Explained) -> Reading:
         """The likeness of each sample's maps, where its prediction held."""
-        found = explained.once(("region changed", self.change, self.seed), lambda: self._found(explained))
+        found = explained.once(self._key, lambda: self._found(explained))
         both, either = (found.now * found.before).sum(1), (found.now + found.before).clamp_max(1).sum(1)
         held = both >= self.min_iou * either  # nothing that stays nothing holds
         value = self._likeness(explained, found.attribution)
