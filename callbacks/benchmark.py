@@ -203,7 +203,7 @@ class _Line:
 
     def __call__(self, progress: Progress) -> None:
         if self._advance is None:
-            line = progress_line(self._trainer, "Benchmark, passes", round(progress.total))
+            line = progress_line(self._trainer, "Benchmark", round(progress.total))
             self._advance = self._stack.enter_context(line)
         left = progress.seconds_left
         note = "" if left is None else f", {timedelta(seconds=round(left))} left after {progress.at}"

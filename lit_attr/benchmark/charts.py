@@ -124,8 +124,9 @@ def ranks_svg(
     bottom = _RANKS_TOP + _ROW * len(order)
     x = _Axis(1, max(2, len(order)), left, right)
     ends = f'y1="{_RANKS_TOP - 4}" y2="{bottom - 8}"'
-    parts = [f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" {ends}/>' for tick in x.ticks()]
-    parts += [_text(f"{tick:g}", _Label(x(tick), _RANKS_TOP - 9, "middle"), "tick") for tick in x.ticks()]
+    ticks = [1.0, *(tick for tick in x.ticks() if tick > 1 and tick.is_integer())]
+    parts = [f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" {ends}/>' for tick in ticks]
+    parts += [_text(f"{tick:g}", _Label(x(tick), _RANKS_TOP - 9, "middle"), "tick") for tick in ticks]
     if distance <= x.high - 1:
         parts.append(f'<path class="length" d="M{x(1):.1f},10v8m0,-4H{x(1 + distance):.1f}m0,-4v8"/>')
         parts.append(_text(f"critical difference {distance:.2f}", _Label(x(1 + distance) + 6, 17.5, "start"), "tick"))

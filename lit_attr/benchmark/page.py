@@ -34,13 +34,10 @@ def page(
         papers: likewise, at the end.
         panels: path from the page and a line of text, per picture.
         about: what was measured, in a line.
-        comparisons: places, and for each metric its ranks and pairs, after the scores.
+        comparisons: places, after the scores of all samples, and below the pictures ranks and pairs of each metric.
     """
     numbers = {name: i for i, name in enumerate(results.benchmark.methods)}
-    parts = [_table(table) for table in [*scores, *place_tables(results, comparisons)]]
-    if comparisons:
-        shown = "".join(_comparison(results, comparison, numbers) for comparison in comparisons)
-        parts.append(_section("Ranks and differences", f'<p class="notes">{escape(_RANKS)}</p>{shown}'))
+    parts = [_table(table) for table in [*scores[:1], *place_tables(results, comparisons), *scores[1:]]]
     parts += [_section("Faithfulness, cost and stability", _figures(_scatters(results, numbers)))]
     curves = list(_curves(results, numbers))
     if curves:
@@ -48,11 +45,14 @@ def page(
         parts.append(_section("Mean curves", f'<div class="legend">{legend}</div>{_figures(curves)}'))
     if panels:
         shown = "".join(
-            f'<figure><img src="{escape(path)}" alt="{escape(text)}" loading="lazy"><figcaption>{escape(text)}'
-            "</figcaption></figure>"
+            f'<figure><a href="{escape(path)}"><img src="{escape(path)}" alt="{escape(text)}" loading="lazy"></a>'
+            f"<figcaption>{escape(text)}</figcaption></figure>"
             for path, text in panels
         )
         parts.append(_section("Samples", f'<div class="panels">{shown}</div>'))
+    if comparisons:
+        shown = "".join(_comparison(results, comparison, numbers) for comparison in comparisons)
+        parts.append(_section("Ranks and differences", f'<p class="notes">{escape(_RANKS)}</p>{shown}'))
     parts += [_table(table) for table in papers]
     template = files("lit_attr.benchmark").joinpath("page.html").read_text()
     return template.replace("$ABOUT", escape(about)).replace("$CONTENT", "\n".join(parts))
