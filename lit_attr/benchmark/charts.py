@@ -124,7 +124,7 @@ def ranks_svg(
     bottom = _RANKS_TOP + _ROW * len(order)
     x = _Axis(1, max(2, len(order)), left, right)
     ends = f'y1="{_RANKS_TOP - 4}" y2="{bottom - 8}"'
-    ticks = [1.0, *(tick for tick in x.ticks() if tick > 1 and tick.is_integer())]
+    ticks = [1.0, *(tick for tick in x.ticks() if tick > 1 and tick == round(tick))]
     parts = [f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" {ends}/>' for tick in ticks]
     parts += [_text(f"{tick:g}", _Label(x(tick), _RANKS_TOP - 9, "middle"), "tick") for tick in ticks]
     if distance <= x.high - 1:

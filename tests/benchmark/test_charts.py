@@ -87,6 +87,16 @@ def test_ranks_stand_in_their_order_with_bars_beside_those_that_are_alike():
     assert float(root.get("viewBox").split()[3]) > y["random"]
 
 
+@pytest.mark.parametrize("count", [2, 3, 6, 11, 26])
+def test_whole_ranks_are_on_the_axis(count):
+    root = parse(ranks_svg({str(i): i + 1.5 for i in range(count)}, {}, [], 0.5, "ranks"))
+    inside = {text for group in root.iter("g") for text in group.iter("text")}
+    ticks = [text.text for text in root.iter("text") if text not in inside and "critical" not in text.text]
+    assert ticks[0] == "1"
+    assert 2 <= len(ticks) <= 8
+    assert all(1 < int(tick) <= count for tick in ticks[1:])
+
+
 @pytest.mark.parametrize("distance", [9.0, math.inf])
 def test_a_distance_beyond_the_axis_is_not_drawn(distance):
     root = parse(ranks_svg({"a": 1.0, '<b> & "c"': 1.0}, {}, [], distance, "ranks"))
