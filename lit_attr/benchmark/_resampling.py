@@ -89,4 +89,5 @@ def _ends(shifts: Floats, centred: Floats, level: float) -> Floats:
     bias, acceleration = ndtri(share), ((centred / scale) ** 3).sum() / 6
     z = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
     shares = ndtr(bias + z / (1 - acceleration * z))
-    return np.interp(shares * (len(shifts) - 1), np.arange(len(shifts)), shifts)
+    ends: Floats = np.interp(shares * (len(shifts) - 1), np.arange(len(shifts)), shifts)
+    return ends

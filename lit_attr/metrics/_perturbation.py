@@ -180,7 +180,7 @@ class Perturbation:
         key = (path, self.fills[path], self.rank, tuple(cuts))
         evidence = explained.once(key, lambda: self._walk(explained, path, ranks, cuts))
         index = explained.evaluation.target.index
-        found: Tensor = explained.once((*key, row), lambda: _read(row, evidence, index, path))
+        found: Tensor = explained.once((*key, row), lambda: read_along(row, evidence, index, path))
         at = [cut / positions for cut in cuts]
         value = AREAS[self.area](found, at)
         if self.pixels_per_step is not None:
@@ -196,20 +196,26 @@ class Perturbation:
 
     def _walk(self, explained: Explained, path: Path, ranks: Tensor, cuts: list[int]) -> Tensor:
         evaluation, fill = explained.evaluation, self.fills[path]
-        filled: End = evaluation.once(("fill", fill), lambda: self._filled(evaluation, fill))
+        filled = filled_end(evaluation, fill, self.max_batch)
         with evaluation.view() as view:
             clean = End(view.inputs, evaluation.evidence)
             start, finish = (filled, clean) if path == "insertion" else (clean, filled)
             return perturbation_curve(view, start, finish, ranks, cuts, self.max_batch)
 
-    def _filled(self, evaluation: Evaluation, fill: Fill) -> End:
+
+def filled_end(evaluation: Evaluation, fill: Fill, max_batch: int | None) -> End:
+    """The end of a curve where all is filled, made once for each fill."""
+
+    def made() -> End:
         with evaluation.view() as view:
             given = _confusion(evaluation, fill) if _is_confusion(fill) else fill
             images = get_baseline("fill", given, view.inputs)  # type: ignore[arg-type]  # a Baseline by now
-            return End(images, view.evidence_at(images, view.rows, self.max_batch))
+            return End(images, view.evidence_at(images, view.rows, max_batch))
+
+    return evaluation.once(("fill", fill), made)
 
 
-def _read(row: str, evidence: Tensor, index: Tensor, path: Path) -> Tensor:
+def read_along(row: str, evidence: Tensor, index: Tensor, path: Path) -> Tensor:
     """One quantity `[B, P]` of evidence `[B, P, K]`, a part of the samples at a time, as readouts make copies."""
     points, classes = evidence.shape[1:]
     start, finish = evidence[:, 0], evidence[:, -1]

@@ -86,7 +86,7 @@ class ExplanationSimilarity(AttributionMetric):
     R + 1 forward passes and what `perturb` costs; metrics that differ in measure, reduction and k alone share them.
 
     Args:
-        measure: "topk", the share of top positions that are the same, "spearman", "ssim" or "cosine"; see
+        measure: "topk", the share of top positions that are the same, "pearson", "spearman", "ssim" or "cosine"; see
             `lit_attr.metrics.similarity`.
         perturb: "noise", uniform, or what makes the changed inputs: an attack or a corruption (a name, settings with
             the name under `class`, or one that is made), or a function of model, inputs and target. The global random

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from lit_attr._checks import batch_limit, not_negative_int, one_of, positive_int
 from lit_attr._view import Passes
-from lit_attr.baselines import Baseline, check_baseline, get_baseline
+from lit_attr.baselines import Baseline, check_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._elements import named
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._perturbation import filled_end, read_along
 from lit_attr.metrics._precision import wide
 from lit_attr.metrics._region import shuffled_ranks
 from lit_attr.metrics._work import CLEAN, Work
@@ -110,7 +111,7 @@ class _Curves:
         """The curves, averaged over the draws, and the areas under them."""
         evaluation = explained.evaluation
         index = evaluation.target.index
-        filled = evaluation.once(("fill", self.fill), lambda: self._filled(evaluation))
+        filled = filled_end(evaluation, self.fill, self.max_batch)
         cuts = cut_points(explained.positions[0].numel() if len(index) else self.steps, self.steps)
         draws = []
         with evaluation.view() as view:
@@ -120,7 +121,8 @@ class _Curves:
 
                 def walked(draw: int = draw) -> Tensor:
                     ranks = shuffled_ranks(explained, self.seed, draw)
-                    return _probability(perturbation_curve(view, *ends, ranks, cuts, self.max_batch), index)
+                    evidence = perturbation_curve(view, *ends, ranks, cuts, self.max_batch)
+                    return read_along("prob", evidence, index, "insertion" if insert else "deletion")
 
                 draws.append(explained.once(self._key(draw, insert=insert), walked))
         curve, low, high = torch.stack(draws).mean(0), prob(filled.evidence, index), prob(clean.evidence, index)
@@ -134,17 +136,6 @@ class _Curves:
         if len(cuts) <= self.steps:  # cut points that coincide
             curve = curve[:, [j * cuts[-1] // self.steps for j in range(self.steps + 1)]]
         return Reading(value, curve, defined)
-
-    def _filled(self, evaluation: Evaluation) -> End:
-        with evaluation.view() as view:
-            images = get_baseline("fill", self.fill, view.inputs)
-            return End(images, view.evidence_at(images, view.rows, self.max_batch))
-
-
-def _probability(evidence: Tensor, index: Tensor) -> Tensor:
-    """Of evidence `[B, P, K]`, `[B, P]`."""
-    points = evidence.shape[1]
-    return prob(evidence.flatten(0, 1), index.repeat_interleave(points)).view(-1, points)
 
 
 @METRICS.register("region_deletion")
