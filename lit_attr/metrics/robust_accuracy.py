@@ -110,12 +110,12 @@ def robust_accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, attack: At
     if attack is not None and attack.targeted is True:
         raise ArgumentError("attack.targeted", True, "false, 'random' or 'least_likely': the true class is given")
     with looking_at(model, inputs, labels) as view:
-        clean = _right(view.evidence_at(view.inputs, view.rows, attack.max_batch if attack else None), labels)
+        clean = rightly(view.evidence_at(view.inputs, view.rows, attack.max_batch if attack else None), labels)
         inputs = view.inputs
     adversarial, robust, passes = inputs.clone(), clean.clone(), Passes(1, 0)
     if attack is not None and bool(clean.any()):
         attacked = attack.run(model, inputs[clean], labels[clean])
-        adversarial[clean], robust[clean] = attacked.adversarial, _right(attacked.evidence, labels[clean])
+        adversarial[clean], robust[clean] = attacked.adversarial, rightly(attacked.evidence, labels[clean])
         share = float(clean.double().mean())
         passes = Passes(1 + share * attacked.passes.forward, share * attacked.passes.backward)
     change = (adversarial.double() - inputs.double()).flatten(1)
@@ -133,7 +133,7 @@ def predicted_right(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         tensor([ True, False])
     """
     with looking_at(model, inputs, labels) as view:
-        return _right(view.evidence_at(view.inputs, view.rows), labels)
+        return rightly(view.evidence_at(view.inputs, view.rows), labels)
 
 
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
@@ -324,7 +324,8 @@ def _merged(found: Outcome, other: Outcome, rows: Tensor) -> Outcome:
     return found._replace(robust=robust, passes=passes, **changed)
 
 
-def _right(evidence: Tensor, labels: Tensor) -> Tensor:
+def rightly(evidence: Tensor, labels: Tensor) -> Tensor:
+    """Which evidence `[B, K]` is finite and largest at the label, bool `[B]`."""
     return (evidence.argmax(1) == labels.to(evidence.device)) & evidence.isfinite().all(1)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from lit_attr._checks import ArgumentError
 from lit_attr.registry import did_you_mean
 from lit_attr.updates._victim import Victim
 
@@ -26,15 +27,19 @@ _TARGETS = 9  # of AutoAttack's parts, in its paper and in RobustBench
 _LENGTHS = {"eps", "alpha", "max_epsilon", "noise_sd"}
 _MORE_LENGTHS = {"GN": {"std"}, "SPSA": {"delta", "lr"}, "JSMA": {"theta"}}
 
+_BROKEN = {"c", "kappa", "lam", "nsig", "scale"}  # numbers that may be, though their defaults are integers
+
 
 def attack_name(name: str) -> str | None:
-    """An attack's name as torchattacks writes it; None where it has no such attack.
+    """An attack's name as torchattacks writes it, from that or the path of its class; None where it has no such attack.
 
     Example:
-        >>> attack_name("vmifgsm"), attack_name("torchattacks.CW"), attack_name("l2")
-        ('VMIFGSM', 'CW', None)
+        >>> attack_name("vmifgsm"), attack_name("torchattacks.CW"), attack_name("torchattacks.attacks.pgd.PGD")
+        ('VMIFGSM', 'CW', 'PGD')
+        >>> attack_name("l2") is None
+        True
     """
-    plain = name.removeprefix(_PREFIX).casefold()
+    plain = _last(name).casefold()
     return next((found for found in _classes() if found.casefold() == plain), None)
 
 
@@ -42,7 +47,7 @@ def known_attack(name: str) -> str:
     """The same; an unknown one is refused with the nearest."""
     found = attack_name(name)
     if found is None:
-        wanted = name.removeprefix(_PREFIX)
+        wanted = _last(name)
         msg = f"torchattacks has no attack '{wanted}'; {did_you_mean(wanted, _classes())}"
         raise ValueError(msg)
     return found
@@ -55,12 +60,15 @@ def defaults_of(name: str) -> dict[str, Any]:
 
 
 def checked_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, lists as tuples; an unknown one is refused with the nearest."""
+    """The settings, lists as tuples; an unknown one is refused with the nearest, and one of another kind."""
     accepted = defaults_of(name)
-    for key in settings:
+    for key, value in settings.items():
         if key not in accepted:
             msg = f"torchattacks.{name} has no setting '{key}'; {did_you_mean(key, accepted)}"
             raise ValueError(msg)
+        kind = _kind(key, accepted[key])
+        if kind is not None and not kind[1](value):
+            raise ArgumentError(key, value, f"{kind[0]} for torchattacks.{name}")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
 
 
@@ -152,6 +160,25 @@ class _Normalised(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         return self.model(self.normalise(images))
+
+
+def _last(name: str) -> str:
+    """The part of a path that names the attack."""
+    return name.rpartition(".")[2] if name.startswith(_PREFIX) else name
+
+
+def _kind(key: str, default: Any) -> tuple[str, Callable[[Any], bool]] | None:
+    """What values a setting takes, in words and as a test, told from its default; None where that does not say."""
+    if isinstance(default, bool):
+        return "true or false", lambda value: isinstance(value, bool)
+    if isinstance(default, str):
+        return "a text", lambda value: isinstance(value, str)
+    if isinstance(default, int | float):
+        whole = isinstance(default, int) and key not in _BROKEN
+        number = (int,) if whole else (int, float)
+        words = "an integer of at least 0" if whole else "a number of at least 0"
+        return words, lambda value: isinstance(value, number) and not isinstance(value, bool) and value >= 0
+    return None
 
 
 @functools.cache
