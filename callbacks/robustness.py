@@ -14,6 +14,7 @@ from lit_attr._checks import ArgumentError, not_negative_int, positive_int
 from lit_attr._guard import private_rng
 from lit_attr._view import Passes, looking_at
 from lit_attr.attacks import Attack, WalkingAttack
+from lit_attr.attacks.attack import rightly
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import (
     Samples,
@@ -29,7 +30,7 @@ from lit_attr.callbacks._robust_trials import Trial, attack_trials, check_names,
 from lit_attr.callbacks._rounds import Rounds, log_everywhere
 from lit_attr.corruptions import Corruption
 from lit_attr.metrics import GradientMasking, Outcome
-from lit_attr.metrics.robust_accuracy import predicted_right, rightly, robust_accuracy
+from lit_attr.metrics.robust_accuracy import predicted_right, robust_accuracy
 from lit_attr.metrics.similarity import spearman, ssim, topk_intersection
 from lit_attr.visual import AttackedSample, draw_attacked
 

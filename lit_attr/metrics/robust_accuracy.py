@@ -17,6 +17,7 @@ from torchmetrics import Metric
 from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes, looking_at
 from lit_attr.attacks import ATTACKS, Attack, get_attack, get_attacks
+from lit_attr.attacks.attack import rightly
 from lit_attr.metrics._base import fingerprint, told
 from lit_attr.metrics.wilson import wilson_interval
 from lit_attr.updates import get_bounds
@@ -322,11 +323,6 @@ def _merged(found: Outcome, other: Outcome, rows: Tensor) -> Outcome:
     share = len(rows) / max(1, len(found.robust))
     passes = Passes(*(a + share * b for a, b in zip(found.passes, other.passes, strict=True)))
     return found._replace(robust=robust, passes=passes, **changed)
-
-
-def rightly(evidence: Tensor, labels: Tensor) -> Tensor:
-    """Which evidence `[B, K]` is finite and largest at the label, bool `[B]`."""
-    return (evidence.argmax(1) == labels.to(evidence.device)) & evidence.isfinite().all(1)
 
 
 def _require_inside(attack: Attack, inputs: Tensor, outcome: Outcome) -> None:
