@@ -39,7 +39,8 @@ class SegmentationRobustnessCallback(L.Callback):
     Args:
         attacks: names, or a mapping from the name to log under to settings or an instance (see `get_attacks`). Numbers
             may be written as texts like `8/255`.
-        eps: further eps at which each attack is tried; steps grow with it.
+        eps: further eps at which each attack is tried; steps grow with it. One with `curve: false` among its settings
+            is tried at its own alone.
         every_n_epochs: try again when this many epochs have passed, and at the last validation of `max_epochs`. In
             between the last numbers are logged again.
         num_samples: number of samples, at most all.

@@ -69,7 +69,8 @@ class RobustnessCallback(L.Callback):
             Numbers may be written as texts like `8/255`.
         corruptions: names, or a mapping to settings, in which `severity`, `sigma` or `amount` may be a list. Without it
             all severities are tried, of noise those of ImageNet-C.
-        eps: further eps at which each attack that has one is tried, for its curve; steps grow with it.
+        eps: further eps at which each attack that has one is tried, for its curve; steps grow with it. One with
+            `curve: false` among its settings is tried at its own alone.
         every_n_epochs: try again when this many epochs have passed, and at the last validation of `max_epochs`. In
             between the last numbers are logged again, so that a monitored name always exists.
         num_samples: number of samples at validation, at most all.

@@ -7,7 +7,8 @@ the view and by `Victim`.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
@@ -131,14 +132,21 @@ def as_torchattack(
 
         def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
             applied = self._normalization_applied
-            modes = [(module, module.training) for module in self.model.modules()]
             try:
-                found: Tensor = super().__call__(inputs, labels)
+                with _same_modes(self.model):
+                    found: Tensor = super().__call__(inputs, labels)
             finally:
                 self._set_normalization_applied(applied)
-                for module, training in modes:
-                    module.training = training
             return found
+
+        def save(self, data_loader: Any, save_path: Any = None, verbose: bool = True, **more: Any) -> Any:
+            asked = more.pop("return_verbose", False)
+            with _same_modes(self.model):  # without `return_verbose` they have no predictions to save
+                told = super().save(data_loader, save_path, verbose, return_verbose=True, **more)
+            return told if asked else None
+
+        def set_normalization_used(self, mean: Any, std: Any) -> None:
+            super().set_normalization_used(*([float(value) for value in values] for values in (mean, std)))
 
         def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
             device = images.device if self.device is None else self.device
@@ -149,6 +157,17 @@ def as_torchattack(
             return attack(asked, images, labels)
 
     return Exported()
+
+
+@contextmanager
+def _same_modes(model: nn.Module) -> Iterator[None]:
+    """Every part of the model is in its own mode again on leaving."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 class _Normalised(nn.Module):

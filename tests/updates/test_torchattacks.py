@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torchattacks
@@ -121,6 +122,22 @@ def test_exported_in_a_multi_attack_and_saved(tmp_path, capsys):
     assert torch.equal(torch.load(tmp_path / "saved.pt")["adv_inputs"], exported(net)(X, Y))
 
 
+def test_saving_leaves_modes_alone_and_has_predictions_without_a_word(tmp_path, capsys):
+    """Traps 1 and 25."""
+    net = model().train()
+    net[1].eval()
+    modes = [module.training for module in net.modules()]
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=2)
+    ours = exported(net)
+    assert ours.save(loader, tmp_path / "saved.pt", verbose=False, save_predictions=True) is None
+    assert capsys.readouterr().out == ""
+    assert [module.training for module in net.modules()] == modes
+    saved = torch.load(tmp_path / "saved.pt")
+    assert torch.equal(saved["preds"], net.eval()(saved["adv_inputs"]).argmax(1))
+    accuracy, _, _ = ours.save(loader, verbose=False, return_verbose=True)
+    assert accuracy == pytest.approx(100 * float((saved["preds"] == Y).float().mean()))
+
+
 def test_exported_with_a_normalisation():
     """Traps 3 and 4: of images that are normalised outside the model; an error does not switch that off."""
     net = model()
@@ -133,6 +150,9 @@ def test_exported_with_a_normalisation():
     assert not torch.equal(ours(images, Y), images)
     with pytest.raises(IndexError, match="out of bounds"):
         ours(images, Y + 3)
+    torch.testing.assert_close(ours(images, Y), theirs(images, Y), rtol=0, atol=1e-5)
+    ours.set_normalization_used(np.array(mean), np.array(std))  # in double precision
+    assert ours(images, Y).dtype == torch.float32
     torch.testing.assert_close(ours(images, Y), theirs(images, Y), rtol=0, atol=1e-5)
 
 
@@ -155,6 +175,7 @@ def test_exported_modes_are_left_alone():
 
 
 def test_exported_without_labels():
+    """Trap 28."""
     seen = []
 
     def attack(model, images, labels):
