@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from lit_attr.benchmark.charts import Point, curves_svg, scatter_svg, style
+from lit_attr.visual.charts import Point, curves_svg, scatter_svg, style
 
 
 def parse(svg):
