@@ -2,9 +2,9 @@
 
 from lit_attr.callbacks.benchmark import BenchmarkCallback
 from lit_attr.callbacks.explanations import ExplanationCallback
-from lit_attr.callbacks.report import ReportCallback
 from lit_attr.callbacks.robust_segmentation import SegmentationRobustnessCallback
 from lit_attr.callbacks.robustness import RobustnessCallback
+from lit_attr.callbacks.run_report import ReportCallback
 from lit_attr.callbacks.sigma import SIGMARefresh
 from lit_attr.callbacks.writer import ExplanationWriter
 

@@ -29,7 +29,7 @@ from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, Explanati
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, SIGMADataModule
 from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
-from lit_attr.report.__main__ import main as report
+from lit_attr.report.command import main as report
 
 __all__ = ["LitAttrCLI", "main"]
 

@@ -30,7 +30,7 @@ def what_was_run(entries: Sequence[Entry], configs: Sequence[Path]) -> str:
     """Facts of each command, the last one open, and the configs as they were."""
     parts = []
     for i, entry in enumerate(reversed(entries)):
-        facts = {name: entry[name] for name in _SHOWN_FIRST if entry.get(name) not in {None, ""}}
+        facts = {name: entry[name] for name in _SHOWN_FIRST if entry.get(name)}
         facts |= {name: entry[name] for name in ("started", "ended") if entry.get(name)}
         facts |= {n: v for n, v in entry.items() if n not in {*_SHOWN_FIRST, *facts, "versions", "ended"} and v}
         facts["versions"] = entry.get("versions", {})

@@ -16,6 +16,7 @@ __all__ = ["explanations"]
 
 Curves = dict[str, dict[str, Series]]
 """Per metric and method."""
+_NONE: tuple[dict[tuple[int, int], Curves], dict[str, str]] = ({}, {})
 
 
 def explanations(folder: Path) -> str:
@@ -31,7 +32,7 @@ def explanations(folder: Path) -> str:
             parts.append(shown(name, partial(table, folder / name)))
     found = rounds(folder)
     steps_of = [found[i] for i in spread(len(found))]
-    curves, along = read("curves.csv", lambda: _curves(folder), ({}, {}), parts)
+    curves, along = read("curves.csv", lambda: _curves(folder), _NONE, parts)
     every: dict[str, list[float]] = {}
     for by_metric in curves.values():
         for metric, lines in by_metric.items():
@@ -53,7 +54,7 @@ def _choice(path: Path) -> str:
 
 def _scores(path: Path) -> str:
     """Methods by metrics of the last round, with standard errors; groups of samples have columns of their own."""
-    found = rows(path)
+    found = rows(path, "epoch", "step", "method", "metric", "group", "value", "standard_error", "samples")
     if not found:
         return ""
     last = [row for row in found if (row["epoch"], row["step"]) == (found[-1]["epoch"], found[-1]["step"])]
@@ -84,7 +85,7 @@ def _curves(folder: Path) -> tuple[dict[tuple[int, int], Curves], dict[str, str]
     along: dict[str, str] = {}
     if not path.is_file():
         return found, along
-    for row in rows(path):
+    for row in rows(path, "epoch", "step", "metric", "along", "method", "position", "value"):
         of = found.setdefault((int(row["epoch"]), int(row["step"])), {}).setdefault(row["metric"], {})
         line = of.setdefault(row["method"], Series([], []))
         line.xs.append(number(row["position"]))  # type: ignore[attr-defined]  # lists, made in the line above
@@ -100,7 +101,7 @@ def _round(one: Round, curves: Curves, along: Mapping[str, str], ranges: Mapping
         svg = lines_svg(lines, numbers, f"Mean {metric} curves", along[metric], x_range=(0, 1), y_range=ranges[metric])
         charts.append((f"{metric}, mean curves", svg + keys(numbers, {})))
     panels = list[str]()
-    told = read("samples.csv", lambda: _samples(one.folder / "samples.csv"), {}, panels)
+    told = read("samples.csv", lambda: _samples(one.folder / "samples.csv"), dict[str, str](), panels)
     for path in sorted(one.folder.glob("sample_*.png")):
         index = str(int(path.stem.removeprefix("sample_"))) if path.stem[7:].isdigit() else path.stem
         panels.append(figure(path, told.get(index, f"sample {index}")))

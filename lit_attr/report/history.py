@@ -143,7 +143,8 @@ def _ordered(names: Iterable[str], order: Sequence[str]) -> list[str]:
     every = list(names)
     if all(_STRENGTH.fullmatch(name.replace("/", "_")) for name in every):
         return sorted(every, key=_size)
-    return sorted(every, key=lambda name: order.index(name) if name in order else len(order))
+    first = [*_STAGES, *order]
+    return sorted(every, key=lambda name: first.index(name) if name in first else len(first))
 
 
 def _size(strength: str) -> float:

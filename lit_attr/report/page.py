@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from lit_attr._files import write_whole
 from lit_attr.report.about import files, line, what_was_run
@@ -48,10 +49,10 @@ def write_report(folder: str | Path) -> Path:
 def report_page(folder: Path) -> str:
     """The HTML; see `write_report`."""
     faults: list[str] = []
-    entries = read("run.json", lambda: read_records(folder), [], faults)
+    entries = read("run.json", lambda: read_records(folder), list[dict[str, Any]](), faults)
     history = read("metrics.csv", lambda: read_history(folder), None, faults)
-    order = read("a table of scores", lambda: _names(folder), [], faults)
-    charts = read("metrics.csv", lambda: history_charts(history, order) if history else {}, {}, faults)
+    order = read("a table of scores", lambda: _names(folder), list[str](), faults)
+    charts = read("metrics.csv", lambda: history_charts(history, order) if history else {}, dict[str, str](), faults)
     parts: list[tuple[str, str]] = []
     if history is not None and history.values:
         parts.append(("Results", shown("metrics.csv", lambda: cards(history) + history_table(history))))
@@ -102,6 +103,6 @@ def _with(folder: Path, *names: str) -> list[Path]:
 
 def _names(folder: Path) -> list[str]:
     """Of methods and attacks as they were given: in the order in which pictures show them."""
-    found = [row["method"] for path in folder.glob("*/scores.csv") for row in rows(path)]
-    found += [row["name"] for path in folder.glob("*/robustness.csv") for row in rows(path)]
+    found = [row.get("method", "") for path in folder.glob("*/scores.csv") for row in rows(path)]
+    found += [row.get("name", "") for path in folder.glob("*/robustness.csv") for row in rows(path)]
     return list(dict.fromkeys(found))

@@ -57,11 +57,9 @@ def figure(path: Path, told: str) -> str:
     except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError for a broken file
         return fault(path.name, error)
     text = escape(told)
-    style = f"width: max(min(100vw - 4rem, {width}px), {round(width * _NATURAL)}px)"
-    return (
-        f'<figure><div tabindex="0" role="region" aria-label="{text}"><img src="{source}" alt="{text}" '
-        f'style="{style}"></div><figcaption>{text}</figcaption></figure>'
-    )
+    image = f'<img src="{source}" alt="{text}" style="width: max(100%, {round(width * _NATURAL)}px)">'
+    around = f'tabindex="0" role="region" aria-label="{text}" style="width: {width + 2}px"'
+    return f"<figure><div {around}>{image}</div><figcaption>{text}</figcaption></figure>"
 
 
 def slider(label: str, name: str, steps: Sequence[Step]) -> str:

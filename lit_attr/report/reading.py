@@ -35,22 +35,28 @@ class Round(NamedTuple):
         )
 
 
-def rows(path: Path) -> list[dict[str, str]]:
+def rows(path: Path, *columns: str) -> list[dict[str, str]]:
     """The lines of a CSV file by the names of its columns; a last line that was cut is left out.
+
+    Args:
+        path: of the file.
+        columns: that it must have.
 
     Raises:
         OSError: where it cannot be read.
-        ValueError: where it is no table.
+        ValueError: where it is no table, or lacks a column.
     """
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.DictReader(file)
         try:
+            names = reader.fieldnames or []
             found = [row for row in reader if None not in row and None not in row.values()]
         except csv.Error as error:
             msg = f"line {reader.line_num}: {error}"
             raise ValueError(msg) from error
-    if not reader.fieldnames:
-        msg = "it is empty"
+    missing = [name for name in columns if name not in names]
+    if missing:
+        msg = f"no column {missing[0]!r}" if names else "it is empty"
         raise ValueError(msg)
     return found
 
@@ -75,9 +81,12 @@ def read_history(folder: Path) -> History | None:
     """
     logged, own = folder / "metrics.csv", folder / "history.csv"
     if logged.is_file():
-        lines = rows(logged)
+        lines = rows(logged, "step")
     elif own.is_file():
-        lines = [{"epoch": row["epoch"], "step": row["step"], row["name"]: row["value"]} for row in rows(own)]
+        lines = [
+            {"epoch": row["epoch"], "step": row["step"], row["name"]: row["value"]}
+            for row in rows(own, "epoch", "step", "name", "value")
+        ]
     else:
         return None
     places = _places(lines)
@@ -99,7 +108,7 @@ def rounds(folder: Path) -> list[Round]:
         match = _ROUND.fullmatch(path.name)
         if match and path.is_dir():
             found.append(Round(path, match["stage"] or "", int(match["epoch"]), int(match["step"])))
-    return sorted(found, key=lambda r: (r.step, r.epoch, r.stage))
+    return sorted(found, key=lambda r: (r.step, r.epoch, r.stage == "test"))
 
 
 class _Places:

@@ -53,12 +53,13 @@ def predictions(path: Path) -> str:
         OSError: for files that cannot be read.
         ValueError: for files that hold something else.
     """
-    found = rows(path)
+    found = rows(path, "name", "class_name", "confidence", "error")
     good = sorted((row for row in found if not row["error"]), key=lambda row: number(row["confidence"]))
     bad = [row for row in found if row["error"]]
     counts = Counter(row["class_name"] for row in good)
     parts = [f"<p>{len(good)} images predicted, {len(bad)} unreadable.</p>"]
     parts += [f'<p class="fault">{escape(row["name"])}: {escape(row["error"])}</p>' for row in bad[:_PICTURES]]
+    body: list[list[tuple[str, object]]]
     body = [[(name, None), (str(count), count), (f"{count / len(good):.1%}", count)] for name, count in counts.items()]
     parts.append(sortable("Predicted classes", ["class", "images", "share"], body))
     pictures = [_picture(path.parent / f"{row['name']}.png", row) for row in good[:_PICTURES]]

@@ -29,8 +29,8 @@ def robustness(folder: Path) -> str:
     if (folder / "robustness.csv").is_file():
         parts.append(shown("robustness.csv", partial(_stages, folder / "robustness.csv")))
     found = rounds(folder)
-    checks = [one.folder / "sanity.csv" for one in found[-1:]]
-    parts += [shown(path.name, partial(_checks, path)) for path in checks if path.is_file()]
+    checks = [path for one in found if (path := one.folder / "sanity.csv").is_file()]
+    parts += [shown(path.name, partial(_checks, path)) for path in checks[-1:]]
     chosen = [found[i] for i in spread(len(found))]
     steps = []
     for one in chosen:
@@ -44,7 +44,10 @@ def robustness(folder: Path) -> str:
 
 def _stages(path: Path) -> str:
     """The table and the charts of the last round of each stage."""
-    found, parts = rows(path), []
+    parts, found = (
+        list[str](),
+        rows(path, "epoch", "step", "stage", "name", "strength", "value", "accuracy", "low", "high"),
+    )
     for stage in dict.fromkeys(row["stage"] for row in found):
         of = [row for row in found if row["stage"] == stage]
         last = [row for row in of if (row["epoch"], row["step"]) == (of[-1]["epoch"], of[-1]["step"])]
@@ -99,7 +102,7 @@ def _charts(found: Sequence[Row]) -> str:
 
 def _checks(path: Path) -> str:
     lines = []
-    for row in rows(path):
+    for row in rows(path, *("name", "passed", "found", "limit", "meaning")):
         passed = row["passed"] == "True"
         mark = "passed" if passed else "FAILED"
         told = f"{mark}: {row['name']} ({number(row['found']):.3f}, at most {number(row['limit']):.3f})"

@@ -129,11 +129,11 @@ def _facts(trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
 
 
 def _data(trainer: L.Trainer, folder: Path) -> dict[str, Any]:
-    """The sizes of the data sets that were used, the classes, and where a benchmark lies: it has a folder of its own."""
+    """The sizes of the data sets that were used, the classes, and where a benchmark lies."""
     sizes = {}
     for name in ("train", "val", "test", "predict"):
         loader = getattr(trainer, "train_dataloader" if name == "train" else f"{name}_dataloaders", None)
-        dataset = getattr(loader, "dataset", None)
+        dataset: Any = getattr(loader, "dataset", None)
         if hasattr(dataset, "__len__"):
             sizes[name] = len(dataset)
     classes = getattr(getattr(trainer, "datamodule", None), "class_names", None)

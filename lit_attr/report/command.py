@@ -1,9 +1,11 @@
-"""`python -m lit_attr.report FOLDER`: the page of a run that could not write it itself."""
+"""`lit-attr report FOLDER`: the page of a run that could not write it itself."""
 
 import argparse
 import sys
 
 from lit_attr.report.page import write_report
+
+__all__ = ["main"]
 
 
 def main(args: list[str] | None = None) -> None:
@@ -15,7 +17,3 @@ def main(args: list[str] | None = None) -> None:
             print(write_report(folder))
         except OSError as error:
             sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()
