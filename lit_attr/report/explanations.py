@@ -101,26 +101,26 @@ def _round(one: Round, curves: Curves, along: Mapping[str, str], ranges: Mapping
         svg = lines_svg(lines, numbers, f"Mean {metric} curves", along[metric], x_range=(0, 1), y_range=ranges[metric])
         charts.append((f"{metric}, mean curves", svg + keys(numbers, {})))
     panels = list[str]()
-    told = read("samples.csv", lambda: _samples(one.folder / "samples.csv"), dict[str, str](), panels)
+    told = read("samples.csv", lambda: _samples(one.folder / "samples.csv"), dict[tuple[str, str], str](), panels)
     for path in sorted(one.folder.glob("sample_*.png")):
-        index = str(int(path.stem.removeprefix("sample_"))) if path.stem[7:].isdigit() else path.stem
-        panels.append(figure(path, told.get(index, f"sample {index}")))
+        index, _, region = path.stem.removeprefix("sample_").partition("_")
+        number_of = str(int(index)) if index.isdigit() else index
+        panels.append(figure(path, told.get((number_of, region)) or f"sample {number_of} {region}".rstrip()))
     summary = one.folder / "scores.png"
     if summary.is_file():
         panels.append(figure(summary, "scores of all methods, with one standard error"))
     return (figures(charts) if charts else "") + f'<div class="pictures">{"".join(panels)}</div>'
 
 
-def _samples(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    return {
-        row[
-            "index"
-        ]: f"sample {row['index']}: {row['prediction']} ({number(row['confidence']):.0%}), label {row['label']}"
-        for row in rows(path)
-        if {"index", "prediction", "confidence", "label"} <= row.keys()
-    }
+def _samples(path: Path) -> dict[tuple[str, str], str]:
+    """By the number of a sample, and of a region by the name of its class in the name of its file."""
+    found = {}
+    for row in rows(path, "index", "prediction", "confidence", "label") if path.is_file() else ():
+        sure = number(row["confidence"])
+        told = f"sample {row['index']}: {row['prediction']} ({sure:.0%}), label {row['label']}"
+        region = "".join(c if c.isalnum() else "_" for c in row["label"])
+        found[row["index"], ""] = found[row["index"], region] = told
+    return found
 
 
 def _value(text: str) -> object:
