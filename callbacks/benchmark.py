@@ -106,6 +106,7 @@ class BenchmarkCallback(L.Callback):
         self.num_samples, self.num_images, self.target = num_samples, num_images, target
         self.confidence_edges, self.batch_size, self.seed = tuple(confidence_edges), batch_size, seed
         self.folder = None if folder is None else Path(folder)
+        self.written: Path | None = None  # the folder of the last results, on rank zero
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a strategy that splits the model."""
@@ -172,6 +173,7 @@ class BenchmarkCallback(L.Callback):
         about = {"model": model, "data": data, "target": self.target, "seed": self.seed}
         comparisons = compare(results, seed=self.seed)
         pictures = write_files(folder, results, scores, papers, about, comparisons)
+        self.written = folder
         drawn = list(results.maps)[: len(pictures)]
         log_images(trainer.loggers, "benchmark/panels", pictures, [f"sample {key}" for key in drawn], 0)
         for table in scores[:1]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-__all__ = ["Point", "curves_svg", "ranks_svg", "scatter_svg"]
+__all__ = ["Point", "Series", "curves_svg", "lines_svg", "ranks_svg", "scatter_svg", "value_range"]
 
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 40
@@ -21,6 +21,15 @@ class Point(NamedTuple):
     y: float
     number: int
     """Which colour it has."""
+
+
+class Series(NamedTuple):
+    """A line: positions, values there, and the ends of their intervals where they have some."""
+
+    xs: Sequence[float]
+    ys: Sequence[float]
+    lows: Sequence[float] = ()
+    highs: Sequence[float] = ()
 
 
 class _Axis(NamedTuple):
@@ -55,19 +64,62 @@ def curves_svg(curves: Mapping[str, Sequence[float]], numbers: Mapping[str, int]
         title: what is drawn, for those who do not see it.
         along: the label of the x axis.
     """
-    every = [value for values in curves.values() for value in values if math.isfinite(value)]
+    lines = {
+        name: Series([i / max(1, len(values) - 1) for i in range(len(values))], values)
+        for name, values in curves.items()
+    }
+    return lines_svg(lines, numbers, title, along, x_range=(0.0, 1.0))
+
+
+def lines_svg(
+    lines: Mapping[str, Series],
+    numbers: Mapping[str, int],
+    title: str,
+    along: str,
+    *,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+    marks: bool = False,
+) -> str:
+    """Lines over positions of their own, each maybe with an interval.
+
+    Args:
+        lines: by name; what is not finite is left out of a line.
+        numbers: which colour a name has; control maps are those without a number.
+        title: what is drawn, for those who do not see it.
+        along: the label of the x axis.
+        x_range: the ends of the x axis; None for those of the lines.
+        y_range: likewise of the y axis, for plots that are to be compared. None begins at 0 where that costs little.
+        marks: show the points of a line, each with its numbers.
+    """
+    xs = [x for line in lines.values() for x in line.xs]
+    left, right = x_range or (min(xs, default=0.0), max(xs, default=1.0))
+    low, high = y_range or value_range([v for of in lines.values() for v in (*of.ys, *of.lows, *of.highs)])
+    x = _Axis(left, right if right > left else left + 1, _LEFT, _WIDTH - _RIGHT)
+    y = _Axis(low, high, _HEIGHT - _BOTTOM, _TOP)
+    parts = [*_frame(x, y, along, "")]
+    for name, line in lines.items():
+        of = style(numbers.get(name))
+        ends = [(a, *b) for a, *b in zip(line.xs, line.lows, line.highs, strict=False) if all(map(math.isfinite, b))]
+        around = [(a, b) for a, b, _ in ends] + [(a, b) for a, _, b in reversed(ends)]
+        shape = f'<polygon class="{of}" points="{_path(around, x, y)}"/>' if around else ""
+        points = [(a, b) for a, b in zip(line.xs, line.ys, strict=True) if math.isfinite(b)]
+        shown = "".join(
+            f'<circle class="{of}" cx="{x(a):.1f}" cy="{y(b):.1f}" r="2.6">'
+            f"<title>{escape(name)}: {b:.4g} at {a:.4g}</title></circle>"
+            for a, b in (points if marks or len(points) == 1 else [])
+        )
+        line_shown = f'<polyline class="{of}" points="{_path(points, x, y)}"/><title>{escape(name)}</title>'
+        parts.append(f'<g data-name="{escape(name)}">{shape}{line_shown}{shown}</g>')
+    return _svg(title, parts)
+
+
+def value_range(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis that shows all finite values."""
+    every = [value for value in values if math.isfinite(value)]
     low, high = min(every, default=0.0), max(every, default=1.0)
     low = 0.0 if 0 <= low <= high / 2 else low  # zero is shown where that costs little
-    x, y = _Axis(0, 1, _LEFT, _WIDTH - _RIGHT), _Axis(low, high if high > low else low + 1, _HEIGHT - _BOTTOM, _TOP)
-    parts = [*_frame(x, y, along, "")]
-    for name, values in curves.items():
-        points = [(x(i / max(1, len(values) - 1)), y(v)) for i, v in enumerate(values) if math.isfinite(v)]
-        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-        shown = f"<title>{escape(name)}</title>"
-        parts.append(
-            f'<g data-name="{escape(name)}"><polyline class="{style(numbers.get(name))}" points="{path}"/>{shown}</g>'
-        )
-    return _svg(title, parts)
+    return low, high if high > low else low + 1
 
 
 def scatter_svg(points: Sequence[Point], levels: Mapping[str, float], title: str, x_name: str, y_name: str) -> str:
@@ -162,6 +214,10 @@ def style(number: int | None) -> str:
     if number is None:
         return "control"
     return f"c{number % _COLOURS}" + (" again" if number >= _COLOURS else "")
+
+
+def _path(points: Sequence[tuple[float, float]], x: _Axis, y: _Axis) -> str:
+    return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
 
 
 def _frame(x: _Axis, y: _Axis, x_name: str, y_name: str) -> Iterator[str]:

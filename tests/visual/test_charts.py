@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from lit_attr.benchmark.charts import Point, curves_svg, ranks_svg, scatter_svg, style
+from lit_attr.visual.charts import Point, Series, curves_svg, lines_svg, ranks_svg, scatter_svg, style
 
 
 def parse(svg):
@@ -123,3 +123,20 @@ def test_names_are_text():
 
 def test_colours_come_again_dashed():
     assert [style(number) for number in (0, 9, 10, None)] == ["c0", "c9", "c0 again", "control"]
+
+
+def test_lines_have_places_of_their_own_and_intervals():
+    lines = {"a": Series([0, 1, 4], [0.0, 0.5, 1.0], [0.0, 0.25, 0.5], [0.5, 0.75, 1.0]), "b": Series([2], [math.nan])}
+    root = parse(lines_svg(lines, {"a": 0, "b": 1}, "t", "eps", y_range=(0, 1), marks=True))
+    points = [tuple(map(float, p.split(","))) for p in named(root, "a").find("polyline").get("points").split()]
+    (x0, y0), (x1, y1), (x2, y2) = points
+    assert (x1 - x0) / (x2 - x0) == pytest.approx(0.25, abs=0.001)
+    assert (y0 - y1) / (y0 - y2) == pytest.approx(0.5, abs=0.001)
+    around = [tuple(map(float, p.split(","))) for p in named(root, "a").find("polygon").get("points").split()]
+    assert [x for x, _ in around] == [x0, x1, x2, x2, x1, x0]
+    assert around[2][1] == pytest.approx(y1)  # the lower end at 4 is the value at 1
+    assert [circle.find("title").text for circle in root.iter("circle")] == ["a: 0 at 0", "a: 0.5 at 1", "a: 1 at 4"]
+
+
+def test_a_single_point_is_seen():
+    assert len(list(parse(lines_svg({"a": Series([1], [2])}, {}, "t", "x")).iter("circle"))) == 1
