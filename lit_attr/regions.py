@@ -211,8 +211,9 @@ class RegionChoice:
             fraction(name, getattr(self, name))
 
     def find(self, logits: Tensor, labels: Tensor | None, ignore_index: int = 255) -> Regions:
-        """The regions of a batch; see `find_regions`. Without labels they are those that are predicted."""
-        settings = dataclasses.asdict(self) if labels is not None else {**dataclasses.asdict(self), "region": "pred"}
+        """The regions of a batch; see `find_regions`. Without labels those that are predicted, however crowded."""
+        predicted = dataclasses.replace(self, region="pred", min_others=0.0)
+        settings = dataclasses.asdict(predicted if labels is None else self)
         return find_regions(logits, labels, **settings, ignore_index=ignore_index)
 
     def of_any_size(self) -> "RegionChoice":

@@ -185,7 +185,9 @@ def test_a_choice_is_the_settings_of_find_regions():
     assert torch.equal(found.rows, expected.rows)
     assert torch.equal(found.target.mask, expected.target.mask)
     assert found.target.score == "margin"
-    assert torch.equal(RegionChoice().find(logits, None).target.mask, find_regions(logits, None, "pred").target.mask)
+    assert torch.equal(
+        RegionChoice().find(logits, None).target.mask, find_regions(logits, None, "pred", min_others=0.0).target.mask
+    )
     assert len(RegionChoice(min_area=1.0).find(logits, labels).rows) == 0
     everything = RegionChoice(min_area=1.0).of_any_size().find(logits, labels)
     assert torch.equal(everything.target.mask.any((1, 2)), torch.ones(len(everything.rows), dtype=torch.bool))
