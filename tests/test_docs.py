@@ -21,6 +21,7 @@ import yaml
 from _reference.command import QUICK, prepare
 from _reference.fake_data import write_images
 from lit_attr.cli import LitAttrCLI, main
+from lit_attr.updates import UPDATES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -90,6 +91,7 @@ def folder(tmp_path, monkeypatch):
     prepare(monkeypatch, tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(UPDATES, "_classes", dict(UPDATES._classes))  # a page registers a rule of its own
     before = set(sys.modules)
     yield tmp_path
     for module in set(sys.modules) - before:
