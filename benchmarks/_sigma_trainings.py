@@ -19,8 +19,8 @@ from lit_attr.callbacks import SIGMARefresh
 from lit_attr.datamodules import ImageDataModule, SIGMADataModule
 from lit_attr.modules import Classifier
 
-BATCH = 64
-STEPS = 200  # of a walk at most: the few that are longer would take most of the time
+BATCH = 128
+STEPS = 100  # of a walk at most: the few that are longer would take most of the time
 QUIET: dict[str, Any] = {
     "logger": False,
     "enable_checkpointing": False,
@@ -44,7 +44,7 @@ class Setting:
 
 
 SETS = {
-    "digits": Setting(15, 1298, 499, 1, 0.2, 0.1, (0.1, 0.2, 0.3, 0.4, 0.5), (0.05, 0.1, 0.15)),
+    "digits": Setting(16, 1298, 499, 1, 0.2, 0.1, (0.1, 0.2, 0.3, 0.4, 0.5), (0.05, 0.1, 0.15)),
     "mnist": Setting(10, 2000, 500, 2, 0.2, 0.1, (0.1, 0.2, 0.3, 0.4, 0.5), (0.05, 0.1, 0.15)),
     "fashion_mnist": Setting(40, 300, 150, 2, 0.1, 0.05, (0.05, 0.1, 0.2, 0.3, 0.4), (0.0125, 0.025, 0.05)),
     "cifar10": Setting(10, 4000, 500, 2, 0.1, 8 / 255, (0.05, 0.1, 0.15, 0.2, 0.3), (2 / 255, 4 / 255, 8 / 255)),
