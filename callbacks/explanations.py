@@ -61,6 +61,10 @@ class ExplanationCallback(L.Callback):
             probabilities, as `explain/<method>/<metric>/below_0.7` and `.../from_0.7`.
         seed: chooses the samples.
         name: begins the logged names and names the folder; a second callback in one Trainer needs one of its own.
+        at_test: explain at test too, samples of the test set.
+
+    Attributes:
+        report: the scores of each sample in the last round of this run, of all processes; None before.
 
     Raises:
         ValueError: for an unknown name or setting, or a number out of range.
@@ -82,6 +86,7 @@ class ExplanationCallback(L.Callback):
         confidence_edges: list[float] = [],  # noqa: B006
         seed: int = 0,
         name: str = "explain",
+        at_test: bool = False,
     ) -> None:
         super().__init__()
         positive_int("num_samples", num_samples)
@@ -100,7 +105,8 @@ class ExplanationCallback(L.Callback):
         for metric in (metric for named in self.metrics.values() for metric in named.values()):
             metric.split_by_confidence(*confidence_edges)
         self.num_samples, self.num_images, self.name = num_samples, num_images, name
-        self.every_n_epochs, self.target, self.seed = every_n_epochs, target, seed
+        self.every_n_epochs, self.target, self.seed, self.at_test = every_n_epochs, target, seed, at_test
+        self.report: Report | None = None
         self._last: dict[str, float] = {}
         self._epoch = 0  # of the last scores
 
@@ -120,6 +126,7 @@ class ExplanationCallback(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a strategy that splits the model, and a Trainer with another callback of this name."""
+        self.report = None
         if self.methods:
             require_whole_model(trainer)
         every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
@@ -148,13 +155,23 @@ class ExplanationCallback(L.Callback):
                 self._explain(trainer, pl_module, num_samples=1)
                 return
             if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
-                records = self._explain(trainer, pl_module, self.num_samples)
-                report = self._summary(records)
-                self._last = {f"{self.name}/{label}": value for label, value in report.scores.items()}
-                self._epoch = trainer.current_epoch
-                write_report(trainer, report, self.name)
+                self._last, self._epoch = self._round(trainer, pl_module), trainer.current_epoch
         # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
         pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same at test, where that is asked for."""
+        if trainer.barebones or not (self.methods and self.at_test):
+            return
+        with private_rng(pl_module.device):
+            scores = self._round(trainer, pl_module)
+        pl_module.log_dict(scores, sync_dist=True, batch_size=1)
+
+    def _round(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
+        """Explain, score, write; the scores by logged name, the same on every rank."""
+        self.report = self._summary(self._explain(trainer, module, self.num_samples))
+        write_report(trainer, self.report, self.name)
+        return {f"{self.name}/{label}": value for label, value in self.report.scores.items()}
 
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
