@@ -18,13 +18,13 @@ from lit_attr.callbacks._collect import (
     Samples,
     choose_samples,
     class_name,
-    due,
     gather,
     own_samples,
     require_whole_model,
 )
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._report import Record, Report, score_name, write_report
+from lit_attr.callbacks._rounds import Rounds
 from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.metrics._explaining import explain
@@ -90,7 +90,6 @@ class ExplanationCallback(L.Callback):
     ) -> None:
         super().__init__()
         positive_int("num_samples", num_samples)
-        positive_int("every_n_epochs", every_n_epochs)
         not_negative_int("num_images", num_images)
         one_of("target", target, ["predicted", "label"])
         if not name or Path(name).name != name:
@@ -105,10 +104,8 @@ class ExplanationCallback(L.Callback):
         for metric in (metric for named in self.metrics.values() for metric in named.values()):
             metric.split_by_confidence(*confidence_edges)
         self.num_samples, self.num_images, self.name = num_samples, num_images, name
-        self.every_n_epochs, self.target, self.seed, self.at_test = every_n_epochs, target, seed, at_test
+        self.target, self.seed, self.at_test, self._rounds = target, seed, at_test, Rounds(every_n_epochs)
         self.report: Report | None = None
-        self._last: dict[str, float] = {}
-        self._epoch = 0  # of the last scores
 
     @property
     def state_key(self) -> str:
@@ -136,11 +133,11 @@ class ExplanationCallback(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last scores, so that a resumed run goes on logging them, and the method that was chosen."""
-        return {"last": self._last, "epoch": self._epoch, "chosen": self._auto.chosen if self._auto else ""}
+        return {**self._rounds.state_dict(), "chosen": self._auto.chosen if self._auto else ""}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last scores, and the chosen method where it is still among the candidates."""
-        self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
+        self._rounds.load_state_dict(state_dict)
         chosen = state_dict.get("chosen", "")
         if self._auto is not None and chosen in self._auto.candidates():
             self._auto.chosen = chosen
@@ -154,10 +151,9 @@ class ExplanationCallback(L.Callback):
             if trainer.sanity_checking:
                 self._explain(trainer, pl_module, num_samples=1)
                 return
-            if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
-                self._last, self._epoch = self._round(trainer, pl_module), trainer.current_epoch
-        # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
-        pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+            if self._rounds.due(trainer):
+                self._rounds.found(trainer, self._round(trainer, pl_module))
+        self._rounds.log(pl_module)
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same at test, where that is asked for."""

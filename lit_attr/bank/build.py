@@ -41,7 +41,8 @@ __all__ = ["Precision", "Stored", "build_bank", "model_hash"]
 Stored: TypeAlias = Literal["uint8", "float16"]
 Precision: TypeAlias = Literal["32", "bf16"]
 Labelled: TypeAlias = tuple[Tensor, int | Tensor]
-Samples: TypeAlias = Dataset[tuple[Tensor, int]] | Dataset[Labelled]
+Samples: TypeAlias = Dataset[tuple[Tensor, int]]
+Sources: TypeAlias = Samples | Dataset[Labelled]  # with class indices, or masks
 
 _WALKS, _ELEMENTS = 512, 2**24  # of a shard at most: what is lost when a run is killed, and what is under way at once
 _FEWEST = 64  # as many as are evaluated at once
@@ -52,7 +53,7 @@ _SSIM_SIDE = 11  # pixels of its window
 def build_bank(  # noqa: PLR0913 - settings of a config
     folder: str | Path,
     model: nn.Module,
-    samples: Samples,
+    samples: Sources,
     *,
     indices: Sequence[int] | None = None,
     sigma: SIGMA = SIGMA(paths=1),  # noqa: B008 - it is frozen
@@ -170,7 +171,7 @@ class _Plan:
     """How the variants of some samples are made."""
 
     model: nn.Module
-    samples: Samples
+    samples: Sources
     sigma: SIGMA
     stored: Stored
     precision: Precision
