@@ -19,7 +19,7 @@ from _reference.command import QUICK, prepare, refused
 from _reference.fake_data import write_images, write_tree
 from _reference.foreign import trainer
 from lit_attr.attribution import IntegratedGradients
-from lit_attr.cli import main
+from lit_attr.cli import LitAttrCLI, main
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, read_image
 from lit_attr.modules import Classifier, Segmenter
 
@@ -112,6 +112,17 @@ def test_every_part_can_be_set_on_the_command_line(capsys, args, path, expected)
     for key in path.split("."):
         found = found[int(key) if key.isdigit() else key]
     assert found == expected
+
+
+@pytest.mark.parametrize(("args", "built"), [(["fit", "--model", "validate"], 2), (["--config", "c.yaml"], 4)])
+def test_settings_are_read_of_the_commands_that_are_named(tmp_path, monkeypatch, capsys, args, built):
+    """Of all where none is, for then a config may name one."""
+    (tmp_path / "c.yaml").write_text("validate: {trainer: {max_epochs: many}}")
+    add, seen = LitAttrCLI._add_arguments, []
+    monkeypatch.setattr(LitAttrCLI, "_add_arguments", lambda cli, parser: (seen.append(parser), add(cli, parser)))
+    line = refused(capsys, *args)
+    assert len(seen) == built
+    assert line.startswith("`model`: no LightningModule 'validate'" if built == 2 else "`trainer.max_epochs` must be")
 
 
 def test_configs_are_laid_over_each_other_in_order(tmp_path, capsys):
