@@ -18,13 +18,13 @@ from lit_attr.callbacks._collect import (
     Samples,
     choose_samples,
     class_name,
-    due,
     gather,
     own_samples,
     require_whole_model,
 )
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._report import Record, Report, score_name, write_report
+from lit_attr.callbacks._rounds import Rounds
 from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.metrics._explaining import explain
@@ -85,7 +85,6 @@ class ExplanationCallback(L.Callback):
     ) -> None:
         super().__init__()
         positive_int("num_samples", num_samples)
-        positive_int("every_n_epochs", every_n_epochs)
         not_negative_int("num_images", num_images)
         one_of("target", target, ["predicted", "label"])
         if not name or Path(name).name != name:
@@ -100,9 +99,7 @@ class ExplanationCallback(L.Callback):
         for metric in (metric for named in self.metrics.values() for metric in named.values()):
             metric.split_by_confidence(*confidence_edges)
         self.num_samples, self.num_images, self.name = num_samples, num_images, name
-        self.every_n_epochs, self.target, self.seed = every_n_epochs, target, seed
-        self._last: dict[str, float] = {}
-        self._epoch = 0  # of the last scores
+        self.target, self.seed, self._rounds = target, seed, Rounds(every_n_epochs)
 
     @property
     def state_key(self) -> str:
@@ -129,11 +126,11 @@ class ExplanationCallback(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last scores, so that a resumed run goes on logging them, and the method that was chosen."""
-        return {"last": self._last, "epoch": self._epoch, "chosen": self._auto.chosen if self._auto else ""}
+        return {**self._rounds.state_dict(), "chosen": self._auto.chosen if self._auto else ""}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last scores, and the chosen method where it is still among the candidates."""
-        self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
+        self._rounds.load_state_dict(state_dict)
         chosen = state_dict.get("chosen", "")
         if self._auto is not None and chosen in self._auto.candidates():
             self._auto.chosen = chosen
@@ -147,14 +144,12 @@ class ExplanationCallback(L.Callback):
             if trainer.sanity_checking:
                 self._explain(trainer, pl_module, num_samples=1)
                 return
-            if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
+            if self._rounds.due(trainer):
                 records = self._explain(trainer, pl_module, self.num_samples)
                 report = self._summary(records)
-                self._last = {f"{self.name}/{label}": value for label, value in report.scores.items()}
-                self._epoch = trainer.current_epoch
+                self._rounds.found(trainer, {f"{self.name}/{label}": value for label, value in report.scores.items()})
                 write_report(trainer, report, self.name)
-        # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
-        pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+        self._rounds.log(pl_module)
 
     def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples; the metrics are updated with them."""
