@@ -73,6 +73,12 @@ class LitAttrCLI(LightningCLI):
     `--ckpt_path`, the model's and the data's settings are those of the checkpoint, unless they are given.
     """
 
+    def __init__(self, *classes: type, args: Sequence[str] | None = None, **settings: Any) -> None:
+        given = sys.argv[1:] if args is None else args
+        commands = set(self.subcommands())
+        self._asked = commands & set(given) or commands  # all, where only a config can tell
+        super().__init__(*classes, args=list(given), **settings)
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a checkpoint come first, so that what was typed is laid over them."""
         stored = _settings_of_checkpoint(args)
@@ -129,6 +135,9 @@ class LitAttrCLI(LightningCLI):
         parser.add_class_arguments(SIGMADataModule, "sigma", skip={"base"}, instantiate=False)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        if subcommand not in self._asked:  # a name without settings: to read all signatures takes a tenth of a second
+            self._subcommand_method_arguments[subcommand] = []
+            return self.init_parser(**kwargs)
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand == "predict":
             parser.set_defaults({"return_predictions": False})  # they are written to files, not kept in memory

@@ -1,6 +1,7 @@
 """Which module may import which; third-party packages are named in one place each."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ ADAPTERS = {
 
 def sources(root):
     """Part of the library and tree of each source file."""
+    yield from parsed() if root == ROOT else read(root)
+
+
+@functools.cache
+def parsed():
+    """The repository itself, for all tests at once."""
+    return list(read(ROOT))
+
+
+def read(root):
     for package, folder in PLACES.items():
         for path in sorted((root / folder).rglob("*.py")):
             part = package.partition(".")[2] or path.relative_to(root / folder).parts[0].removesuffix(".py")
