@@ -131,3 +131,10 @@ def test_a_robustness_report_is_kept_until_the_next_run():
     trainer = SimpleNamespace(is_global_zero=False)
     callback.teardown(trainer, None, "test")
     assert callback.report is not None
+
+
+@pytest.mark.slow
+def test_a_trial_compares_and_leaves_nothing(apart, tmp_path, capsys):
+    main(["fit", *QUICK, *FEW, *ROBUST, "--trainer.fast_dev_run", "true"])
+    assert "robust/gaussian/0.1" in capsys.readouterr().out
+    assert list(tmp_path.rglob("comparison*.csv")) == []
