@@ -25,10 +25,11 @@ from lit_attr._cli_errors import one_line
 from lit_attr._results import Results
 from lit_attr._retrain import retrain
 from lit_attr._save_config import SaveConfig
-from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, SIGMARefresh
+from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, ReportCallback, SIGMARefresh
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, SIGMADataModule
 from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
+from lit_attr.report.command import main as report
 
 __all__ = ["LitAttrCLI", "main"]
 
@@ -134,9 +135,9 @@ class LitAttrCLI(LightningCLI):
         if not has_results:
             kwargs["logger"] = False
         trainer = super().instantiate_trainer(**kwargs)
-        if has_results:
-            # The last one, when the progress bar has stopped; Lightning declares the list nowhere.
-            trainer.callbacks.append(Results())  # type: ignore[attr-defined]
+        # The last ones, when the progress bar has stopped and all files are written.
+        last = [*([Results()] if has_results else []), ReportCallback()]
+        trainer.callbacks.extend(last)  # type: ignore[attr-defined]  # Lightning declares the list nowhere
         return trainer
 
     def fit(self, **settings: Any) -> None:
@@ -160,6 +161,10 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: the arguments without the program's name; None takes those of the process.
     """
+    args = list(sys.argv[1:] if args is None else args)
+    if args[:1] == ["report"]:
+        report(args[1:])
+        return
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
     default = str(files("lit_attr.configs") / "default.yaml")
     common = {"default_config_files": [default], "allow_abbrev": False}
@@ -181,7 +186,7 @@ def main(args: Sequence[str] | None = None) -> None:
                     **{command: dict(common) for command in LitAttrCLI.subcommands()},
                 },
                 save_config_callback=SaveConfig,
-                args=list(sys.argv[1:] if args is None else args),
+                args=args,
             )
         except (ValueError, TypeError, OSError, RuntimeError, MisconfigurationException) as error:
             told = _told_to_the_user(error)

@@ -13,7 +13,7 @@ LAYERS = [
     {"registry"},
     {"_checks", "_files"},
     {"targets", "objectives", "baselines", "_guard", "_chunks", "_segments", "visual", "loggers", "_run_dir"},
-    {"_view", "regions"},
+    {"_view", "regions", "report"},
     {"_places"},
     {"updates", "corruptions"},
     {"attribution", "attacks"},

@@ -21,6 +21,7 @@ from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._perturbation import filled_end, read_along
 from lit_attr.metrics._precision import wide
 from lit_attr.metrics._region import shuffled_ranks
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.metrics.curves import End, auc, cut_points, perturbation_curve
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
@@ -85,9 +86,9 @@ class _Curves:
         not_negative_int("seed", self.seed)
         batch_limit("max_batch", self.max_batch)
 
-    @property
-    def told(self) -> dict[str, Any]:
+    def told(self, *, insert: bool) -> dict[str, Any]:
         """What `AttributionMetric` is told."""
+        walks = [Work(self._key(draw, insert=insert), Passes(self.steps - 1, 0)) for draw in range(self.draws)]
         protocol = {
             "rank": f"sum over channels, descending, equal values at random, {self.draws} draws, seed {self.seed}",
             "score": f"probability of the target, in units of the {self.unit} one",
@@ -95,8 +96,16 @@ class _Curves:
             "steps": self.steps,
             "area": "trapezoid",
         }
-        passes = Passes(2 + self.draws * (self.steps - 1), 0)
-        return {"protocol": protocol, "passes": passes, "points": self.steps + 1, "identity": self.fill}
+        return {
+            "protocol": protocol,
+            "passes": Passes(2 + self.draws * (self.steps - 1), 0),
+            "points": self.steps + 1,
+            "identity": self.fill,
+            "shared": [CLEAN, Work(("fill", self.fill), Passes(1, 0), per="sample"), *walks],
+        }
+
+    def _key(self, draw: int, *, insert: bool) -> tuple[Any, ...]:
+        return ("region curve", insert, self.fill, self.steps, self.seed, draw)
 
     def reading(self, explained: Explained, *, insert: bool) -> Reading:
         """The curves, averaged over the draws, and the areas under them."""
@@ -109,14 +118,13 @@ class _Curves:
             clean = End(view.inputs, evaluation.evidence)
             ends = (filled, clean) if insert else (clean, filled)
             for draw in range(self.draws):
-                key = ("region curve", insert, self.fill, self.steps, self.seed, draw)
 
                 def walked(draw: int = draw) -> Tensor:
                     ranks = shuffled_ranks(explained, self.seed, draw)
                     evidence = perturbation_curve(view, *ends, ranks, cuts, self.max_batch)
                     return read_along("prob", evidence, index, "insertion" if insert else "deletion")
 
-                draws.append(explained.once(key, walked))
+                draws.append(explained.once(self._key(draw, insert=insert), walked))
         curve, low, high = torch.stack(draws).mean(0), prob(filled.evidence, index), prob(clean.evidence, index)
         curve, low, high = wide(curve), wide(low), wide(high)
         span, defined = high, high != 0
@@ -177,7 +185,7 @@ class RegionDeletion(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         curves = _Curves(fill, steps, unit, draws, seed, max_batch)
-        super().__init__(**curves.told)
+        super().__init__(**curves.told(insert=False))
         self.curves = curves
 
     def measure(self, explained: Explained) -> Reading:
@@ -225,7 +233,7 @@ class RegionInsertion(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         curves = _Curves(fill, steps, unit, draws, seed, max_batch)
-        super().__init__(**curves.told)
+        super().__init__(**curves.told(insert=True))
         self.curves = curves
 
     def measure(self, explained: Explained) -> Reading:

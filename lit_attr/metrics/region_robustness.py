@@ -17,6 +17,7 @@ from lit_attr.metrics._changes import CHANGES
 from lit_attr.metrics._comparison import Comparison, Measure
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
+from lit_attr.metrics._work import Work
 from lit_attr.targets import RegionTarget, Target
 
 __all__ = ["RegionRobustness", "region_robustness"]
@@ -124,12 +125,14 @@ class RegionRobustness(AttributionMetric):
         not_negative_int("seed", seed)
         compare = Comparison(measure, "sum", k)
         told = {"change": change, **compare.protocol, "min_iou": min_iou, "seed": seed}
-        super().__init__(told, Passes(2, 0), explanations=1)
+        self._key = ("region changed", change, seed)
+        shared = [Work("called", Passes(1, 0), per="sample"), Work(self._key, Passes(1, 0), 1)]
+        super().__init__(told, Passes(2, 0), explanations=1, shared=shared)
         self.change, self.min_iou, self.compare, self.seed = change, min_iou, compare, seed
 
     def measure(self, explained: Explained) -> Reading:
         """The likeness of each sample's maps, where its prediction held."""
-        found = explained.once(("region changed", self.change, self.seed), lambda: self._found(explained))
+        found = explained.once(self._key, lambda: self._found(explained))
         both, either = (found.now * found.before).sum(1), (found.now + found.before).clamp_max(1).sum(1)
         held = both >= self.min_iou * either  # nothing that stays nothing holds
         value = self.compare(explained.attribution, found.attribution, explained.evaluation.inputs)

@@ -8,8 +8,8 @@ from torch import Tensor
 from lit_attr._checks import ArgumentError
 from lit_attr.visual.curves import INK, PALE, to_array
 from lit_attr.visual.images import RGB, to_picture
-from lit_attr.visual.maps import heat, overlay
-from lit_attr.visual.panel import LINE, RIGHT, SIDE, WRONG, Place, fit, grid, number, short
+from lit_attr.visual.maps import overlay, scaled
+from lit_attr.visual.panel import LINE, RIGHT, SIDE, WRONG, Place, draw_scale, fit, grid, number, short
 
 __all__ = ["AttackedSample", "draw_attacked"]
 
@@ -99,13 +99,14 @@ def _draw_difference(place: Place, sample: AttackedSample) -> None:
 
 
 def _draw_map(place: Place, sample: AttackedSample, which: str, image: Tensor, values: Tensor) -> None:
-    shown, note = heat(values)
-    place.write(0, -22, short(f"{sample.method} of {which}"), INK, fontsize=9, weight="bold")
-    place.write(0, -7, f"for (red) and against {short(sample.label, 18)}", PALE)
-    place.show(fit(overlay(image, shown)))
+    shown = scaled(values)
+    place.write(0, -22, short(f"{sample.method} of {which}, for {sample.label}", 32), INK, fontsize=9, weight="bold")
+    draw_scale(place, shown)
+    place.show(fit(overlay(image, shown.values, cmap=shown.cmap)))
     rows = sample.similarity if which == "adversarial" else {}
     _write_numbers(place, rows)
-    place.write(0, SIDE + (len(rows) + 1) * LINE, note, WRONG)
+    if shown.scale:
+        place.write(0, SIDE + (len(rows) + 1) * LINE, shown.note, WRONG)
 
 
 def _write_numbers(place: Place, rows: Mapping[str, float]) -> None:
