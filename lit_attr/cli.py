@@ -26,13 +26,17 @@ from lit_attr._results import Results
 from lit_attr._retrain import retrain
 from lit_attr._save_config import SaveConfig
 from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, ReportCallback, SIGMARefresh
+from lit_attr.dashboard import main as dashboard
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, SIGMADataModule
+from lit_attr.loggers import WandbLogger
 from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
 from lit_attr.report.command import main as report
+from lit_attr.report.record import read_records
 
 __all__ = ["LitAttrCLI", "main"]
 
+_WITHOUT_TRAINER = {"report": report, "dashboard": dashboard}  # commands that need neither model nor data
 _DEBUG = "JSONARGPARSE_DEBUG"
 _KEYWORDS = {"last", "hpc"}  # of `ckpt_path`, that Lightning resolves itself, as it does "registry:..."
 # In these functions of Lightning and jsonargparse an error is about what was typed.
@@ -135,6 +139,8 @@ class LitAttrCLI(LightningCLI):
         if not has_results:
             kwargs["logger"] = False
         trainer = super().instantiate_trainer(**kwargs)
+        if self.subcommand == "fit" and not self._get(self.config_init, "retrain"):
+            _go_on(trainer, Path(str(self._get(self.config_init, "ckpt_path") or "")))
         # The last ones, when the progress bar has stopped and all files are written.
         last = [*([Results()] if has_results else []), ReportCallback()]
         trainer.callbacks.extend(last)  # type: ignore[attr-defined]  # Lightning declares the list nowhere
@@ -162,8 +168,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the arguments without the program's name; None takes those of the process.
     """
     args = list(sys.argv[1:] if args is None else args)
-    if args[:1] == ["report"]:
-        report(args[1:])
+    if args and args[0] in _WITHOUT_TRAINER:
+        _WITHOUT_TRAINER[args[0]](args[1:])
         return
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
     default = str(files("lit_attr.configs") / "default.yaml")
@@ -193,6 +199,19 @@ def main(args: Sequence[str] | None = None) -> None:
             if told is None or os.environ.get(_DEBUG):
                 raise
             _stop(one_line(_text(told), LightningArgumentParser()))
+
+
+def _go_on(trainer: L.Trainer, checkpoint: Path) -> None:
+    """Take up the W&B run that a checkpoint comes from, where its folder knows it and no other one was asked for."""
+    try:
+        entries = read_records(checkpoint.parent.parent) if checkpoint.is_file() else []
+    except (OSError, ValueError):  # a folder of something else
+        return
+    runs = [str(entry["wandb"]) for entry in entries if entry.get("stage") == "fit" and entry.get("wandb")]
+    for logger in trainer.loggers:
+        if runs and isinstance(logger, WandbLogger) and logger.version is None:
+            logger.go_on(runs[-1])
+            rank_zero_info(f"W&B goes on with the run {runs[-1]}, that the checkpoint comes from.")
 
 
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
