@@ -109,6 +109,6 @@ def test_refusals(capsys):
 
 
 def test_without_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'lit_attr\[dashboards\]'"):
         dashboard.build_workspace("me", "p")
