@@ -3,13 +3,13 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import (
@@ -39,7 +39,7 @@ class Samples(NamedTuple):
     """Their places in the data set."""
     images: Tensor
     labels: Tensor
-    """Class indices, `[B]`."""
+    """Class indices, `[B]`; of a segmenter those of each pixel, `[B, H, W]`."""
     masks: Tensor | None = None
     """Where the labelled object is, bool `[B, H, W]`, where the batch knows."""
 
@@ -62,14 +62,6 @@ def choose(size: int, count: int, seed: int) -> list[int]:
         (True, 3, 5)
     """
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:count].tolist()
-
-
-def due(trainer: L.Trainer, before: int, every_n_epochs: int) -> bool:
-    """Whether a callback is to work that did so in the epoch `before`; always at the end, and out of fit."""
-    epoch, end = trainer.current_epoch, trainer.max_epochs or -1
-    waiting = before < epoch < before + every_n_epochs
-    last = 0 < end <= epoch + (trainer.check_val_every_n_epoch or 1)
-    return trainer.state.fn != TrainerFn.FITTING or last or not waiting
 
 
 def choose_samples(trainer: L.Trainer, count: int, seed: int) -> list[int]:
@@ -118,46 +110,75 @@ def sample_numbers(loader: DataLoader[Any], world_size: int = 1, batches: float 
     raise TypeError(msg)
 
 
-def own_samples(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int) -> Iterator[Samples]:
+def own_samples(
+    trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], size: int, *, dense: bool = False
+) -> Iterator[Samples]:
     """This rank's share of the chosen samples in batches of `size`; see `samples_of`."""
     mine = range(trainer.global_rank, len(chosen), trainer.world_size)
-    yield from samples_of(trainer, module, chosen, mine, size)
+    yield from samples_of(trainer, module, chosen, mine, size, dense=dense)
 
 
 def batch_of(trainer: L.Trainer, module: L.LightningModule, index: Sequence[int]) -> Any:
     """A batch of samples by their places in the data set, moved as Lightning moves one."""
-    loader = validation_loader(trainer)
-    batch = loader.collate_fn([loader.dataset[i] for i in index])
+    dataset = validation_loader(trainer).dataset
+    return _moved(trainer, module, [dataset[i] for i in index])
+
+
+def _moved(trainer: L.Trainer, module: L.LightningModule, items: list[Any]) -> Any:
+    """The batch of some items."""
+    batch = validation_loader(trainer).collate_fn(items)
     batch = trainer.precision_plugin.convert_input(batch)
     batch = module._on_before_batch_transfer(batch, dataloader_idx=0)  # as Lightning's own evaluation loop does
     return trainer.strategy.batch_to_device(batch, module.device, dataloader_idx=0)
 
 
 def samples_of(
-    trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], mine: Sequence[int], size: int
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    chosen: Sequence[int],
+    mine: Sequence[int],
+    size: int,
+    *,
+    dense: bool = False,
 ) -> Iterator[Samples]:
-    """The chosen samples at the places `mine` in batches of `size`, moved as Lightning moves a batch.
+    """The chosen samples at the places `mine` in batches of at most `size`, moved as Lightning moves a batch.
 
-    Samples with NaN or infinity are left out, with a warning that names them.
+    A batch has inputs of one size: what small ones are filled up with would be explained, too. Samples with NaN or
+    infinity are left out, with a warning that names them. With `dense`, labels may be those of each pixel.
     """
+    dataset = validation_loader(trainer).dataset
     for start in range(0, len(mine), size):
-        order = list(mine[start : start + size])
-        index = [chosen[place] for place in order]
-        batch = batch_of(trainer, module, index)
-        images, labels = _inputs_and_labels(batch)
-        masks = _masks(batch, images)
-        finite = images.flatten(1).isfinite().all(1)
-        kept = finite.nonzero().flatten().tolist()
-        if len(kept) < len(index):
-            lost = sorted(set(index) - {index[i] for i in kept})
-            warnings.warn(f"not explained: samples {lost} of the validation set have NaN or infinity", stacklevel=2)
-        if kept:
-            masks = masks if masks is None else masks[finite]
-            yield Samples([order[i] for i in kept], [index[i] for i in kept], images[finite], labels[finite], masks)
+        items = ((place, dataset[chosen[place]]) for place in mine[start : start + size])
+        for _, alike in groupby(items, key=lambda item: _size(item[1])):
+            order, loaded = map(list, zip(*alike, strict=True))
+            found = _samples(order, [chosen[place] for place in order], _moved(trainer, module, loaded), dense=dense)
+            if found.order:
+                yield found
 
 
-def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
-    """Inputs `[B, ...]` and class indices `[B]`."""
+def _size(item: Any) -> tuple[int, ...] | None:
+    """Of the inputs in an item; None where they are not to be seen."""
+    if isinstance(item, Mapping):
+        inputs = next((item[key] for key in INPUTS if key in item), None)
+    else:
+        inputs = item[0] if isinstance(item, tuple | list) and item else item
+    return tuple(inputs.shape) if isinstance(inputs, Tensor) else None
+
+
+def _samples(order: list[int], index: list[int], batch: Any, *, dense: bool) -> Samples:
+    images, labels = _inputs_and_labels(batch, dense=dense)
+    masks = _masks(batch, images)
+    finite = images.flatten(1).isfinite().all(1)
+    kept = finite.nonzero().flatten().tolist()
+    if len(kept) < len(index):
+        lost = sorted(set(index) - {index[i] for i in kept})
+        warnings.warn(f"not explained: samples {lost} of the validation set have NaN or infinity", stacklevel=2)
+    masks = masks if masks is None else masks[finite]
+    return Samples([order[i] for i in kept], [index[i] for i in kept], images[finite], labels[finite], masks)
+
+
+def _inputs_and_labels(batch: Any, *, dense: bool) -> tuple[Tensor, Tensor]:
+    """Inputs `[B, ...]` and class indices `[B]`; with `dense` also those of each pixel `[B, H, W]`."""
     if isinstance(batch, Mapping):
         found = [next((batch[key] for key in keys if key in batch), None) for keys in (INPUTS, LABELS)]
         got = f"a mapping with {', '.join(map(str, batch))}"
@@ -171,7 +192,14 @@ def _inputs_and_labels(batch: Any) -> tuple[Tensor, Tensor]:
             f"{', '.join(INPUTS)} and labels under one of {', '.join(LABELS)}; got {got}"
         )
         raise TypeError(msg)
-    return inputs, _class_indices(labels)
+    of_pixels = dense and inputs.dim() == 4 and labels.dim() == 3 and not labels.is_floating_point()
+    if not of_pixels:
+        return inputs, _class_indices(labels)
+    if labels.shape != (len(inputs), *inputs.shape[2:]):
+        got = f"images {tuple(inputs.shape)} with masks {tuple(labels.shape)}"
+        msg = f"what is explained of a segmenter needs masks of the images' size [B, H, W]; got {got}"
+        raise TypeError(msg)
+    return inputs, labels.long()
 
 
 def _masks(batch: Any, images: Tensor) -> Tensor | None:

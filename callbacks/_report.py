@@ -1,23 +1,34 @@
 """What one round of explanations found, written into the run's folder and sent to the loggers."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning as L
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lit_attr._run_dir import run_dir
+from lit_attr.callbacks._collect import class_name
 from lit_attr.metrics import Summary
-from lit_attr.visual import Score, log_curves, log_images, log_table, save_png, scores_picture
+from lit_attr.visual import Score, log_curves, log_images, log_masks, log_table, save_png, scores_picture
+from lit_attr.visual.images import RGB
 
 _COUNTS = ["samples", "undefined", "invalid"]  # of a summary: those with a value, and those that are skipped
 Scores = dict[tuple[str, str], float]
 """A value per (method, metric)."""
 Summaries = dict[tuple[str, str], dict[str, Summary]]
 """Per (method, metric), what is known of all samples and of each group of them."""
+
+
+class Overlay(NamedTuple):
+    """What a logger lays over an image and its user switches on: by name, the class of each pixel, uint8 `[H, W]`."""
+
+    image: RGB
+    masks: dict[str, NDArray[np.uint8]]
 
 
 def score_name(method: str, metric: str, group: str) -> str:
@@ -37,6 +48,8 @@ class Record:
         confidence: the probability of the predicted class.
         scores: of this sample.
         picture: its panel, uint8 `[H, W, 3]`; None for samples that are not drawn.
+        region: whether it is the region of its label in an image, which may have others.
+        overlay: of a region that is drawn.
     """
 
     order: int
@@ -46,6 +59,28 @@ class Record:
     confidence: float
     scores: Scores
     picture: NDArray[np.uint8] | None = None
+    region: bool = False
+    overlay: Overlay | None = None
+
+    @property
+    def file(self) -> str:
+        """The name of its picture."""
+        of = "".join(c if c.isalnum() else "_" for c in self.label)
+        return f"sample_{self.index:06d}" + (f"_{of}.png" if self.region else ".png")
+
+
+def class_summaries(records: Sequence[Record], pairs: Iterable[tuple[str, str]]) -> Summaries:
+    """Per (method, metric), what is known of the regions of each class, by "of_<class>"; nothing without regions."""
+    found: Summaries = {}
+    for label in sorted({record.label for record in records if record.region}):
+        for pair in pairs:
+            every = torch.tensor([r.scores[pair] for r in records if r.label == label], dtype=torch.float64)
+            values = every[every.isfinite()]
+            error = values.std() / len(values) ** 0.5 if len(values) > 1 else values.new_tensor(torch.nan)
+            lost = len(every) - len(values)
+            one = Summary(values.mean().float(), error.float(), len(values), undefined=lost)
+            found.setdefault(pair, {})[f"of_{label}"] = one
+    return found
 
 
 @dataclass(frozen=True)
@@ -108,6 +143,13 @@ def write_report(trainer: L.Trainer, report: Report, name: str = "explain") -> N
     if drawn:
         pictures = [r.picture for r in drawn if r.picture is not None]
         log_images(trainer.loggers, f"{name}/panels", pictures, captions, step)
+    laid = [(r.overlay, caption) for r, caption in zip(drawn, captions, strict=True) if r.overlay is not None]
+    if laid:
+        overlays, told = zip(*laid, strict=True)
+        images, masks = zip(*overlays, strict=True)
+        named = class_name(trainer)
+        classes = {int(i): named(int(i)) for one in masks for values in one.values() for i in np.unique(values)}
+        log_masks(trainer.loggers, f"{name}/regions", images, masks, classes, told, step)
     if summary is not None:
         log_images(trainer.loggers, f"{name}/scores", [summary], ["scores, with one standard error"], step)
     log_table(trainer.loggers, f"{name}/samples", columns, rows, step)
@@ -122,7 +164,7 @@ def _write_files(folder: Path, report: Report, epoch: int, step: int, summary: N
     here.mkdir(parents=True, exist_ok=True)
     for record in report.records:
         if record.picture is not None:
-            save_png(here / f"sample_{record.index:06d}.png", record.picture)
+            save_png(here / record.file, record.picture)
     if summary is not None:
         save_png(here / "scores.png", summary)
     columns, rows = _table(report, epoch, step)

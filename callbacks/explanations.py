@@ -1,6 +1,7 @@
 """Explanations measured at validation: the scores of a few methods on a fixed set of samples, and their pictures."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +19,25 @@ from lit_attr.callbacks._collect import (
     Samples,
     choose_samples,
     class_name,
-    due,
     gather,
     own_samples,
     require_whole_model,
 )
 from lit_attr.callbacks._progress import progress_line
-from lit_attr.callbacks._report import Record, Report, score_name, write_report
-from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion
+from lit_attr.callbacks._regions import Explained, with_regions
+from lit_attr.callbacks._report import Overlay, Record, Report, class_summaries, score_name, write_report
+from lit_attr.callbacks._rounds import Rounds
+from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion, RegionDeletion, RegionInsertion
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.metrics._explaining import explain
+from lit_attr.regions import RegionChoice
+from lit_attr.targets import RegionTarget
 from lit_attr.visual import Panel, draw
+from lit_attr.visual.images import to_picture
 
 __all__ = ["ExplanationCallback"]
 
+_CURVES = Insertion | Deletion | RegionInsertion | RegionDeletion  # in [0, 1], over the share of the image
 _BATCH = 32  # samples held at once; the methods cut their own passes to what memory allows
 
 
@@ -44,19 +50,28 @@ class ExplanationCallback(L.Callback):
     methods as a picture go to every logger that can show them, and into `explain/` of the run's folder. Training with
     the callback gives the same weights, to the bit, as training without it.
 
+    Of a segmenter, whose labels are those of each pixel `[B, H, W]`, the regions of each chosen image are explained,
+    one for each class that is there, and each is a sample of its own: also logged are the means over those of a class,
+    `explain/<method>/<metric>/of_<class>`, and how many regions there were and why others were left out,
+    `explain_regions/...`. Panels show the labels and what is predicted, too, and W&B gets both and the places that
+    a method finds most important as masks to switch on. Ask for metrics of regions, such as `region_deletion`.
+
     Args:
         methods: names, or a mapping from the name to log under to settings or an instance (see `Registry.build_all`).
             "auto", alone or among others, has `lit_attr.select` choose one at the first validation, once for the run;
             it is logged as "auto", its reasons are printed and go into `choice.csv` of the folder. Settings of the
             choice are `{"auto": {"budget": 200000, "samples": 32, "weights": {"cost": 0.5}, "methods": ["ig", "la"]}}`.
         metrics: likewise. Metrics of localisation take `mask` (`[B, H, W]`, non-zero on the object) or `box` (`[B, 4]`,
-            corners x, y, x, y in pixels) from a batch that is a mapping, or a mask from the third place of a tuple.
-        num_samples: number of explained samples, at most all that are validated.
+            corners x, y, x, y in pixels) from a batch that is a mapping, or a mask from the third place of a tuple; of
+            a segmenter without such a mask, the region.
+        num_samples: number of explained samples, of a segmenter of images, at most all that are validated.
         every_n_epochs: explain again when this many epochs have passed, and at the last validation of `max_epochs`. In
             between the last scores are logged again, so that a monitored name always exists; a schedule or an early
             stop with patience sees these repeats, so monitor with 1.
         num_images: number of samples that are drawn.
-        target: explain the "predicted" class, or the "label".
+        target: explain the "predicted" class, or the "label"; without effect on a segmenter.
+        regions: of a segmenter, which regions, and by which score (see `lit_attr.regions.RegionChoice`). The check of a
+            Trainer before training, and `fast_dev_run`, take true regions of any size.
         confidence_edges: also log each metric over the samples of which the model is less and more sure than these
             probabilities, as `explain/<method>/<metric>/below_0.7` and `.../from_0.7`.
         seed: chooses the samples.
@@ -82,10 +97,10 @@ class ExplanationCallback(L.Callback):
         confidence_edges: list[float] = [],  # noqa: B006
         seed: int = 0,
         name: str = "explain",
+        regions: RegionChoice = RegionChoice(),  # noqa: B008 - it is frozen
     ) -> None:
         super().__init__()
         positive_int("num_samples", num_samples)
-        positive_int("every_n_epochs", every_n_epochs)
         not_negative_int("num_images", num_images)
         one_of("target", target, ["predicted", "label"])
         if not name or Path(name).name != name:
@@ -100,9 +115,7 @@ class ExplanationCallback(L.Callback):
         for metric in (metric for named in self.metrics.values() for metric in named.values()):
             metric.split_by_confidence(*confidence_edges)
         self.num_samples, self.num_images, self.name = num_samples, num_images, name
-        self.every_n_epochs, self.target, self.seed = every_n_epochs, target, seed
-        self._last: dict[str, float] = {}
-        self._epoch = 0  # of the last scores
+        self.target, self.seed, self.regions, self._rounds = target, seed, regions, Rounds(every_n_epochs)
 
     @property
     def state_key(self) -> str:
@@ -110,7 +123,7 @@ class ExplanationCallback(L.Callback):
         return self._generate_state_key(names=self.names(), target=self.target, seed=self.seed)
 
     def names(self) -> list[str]:
-        """The names that are logged."""
+        """The names that are logged; of a segmenter there are more, as there are classes."""
         return [
             f"{self.name}/{score_name(method, label, group)}"
             for method, metrics in self.metrics.items()
@@ -129,11 +142,11 @@ class ExplanationCallback(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last scores, so that a resumed run goes on logging them, and the method that was chosen."""
-        return {"last": self._last, "epoch": self._epoch, "chosen": self._auto.chosen if self._auto else ""}
+        return {**self._rounds.state_dict(), "chosen": self._auto.chosen if self._auto else ""}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last scores, and the chosen method where it is still among the candidates."""
-        self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
+        self._rounds.load_state_dict(state_dict)
         chosen = state_dict.get("chosen", "")
         if self._auto is not None and chosen in self._auto.candidates():
             self._auto.chosen = chosen
@@ -145,19 +158,24 @@ class ExplanationCallback(L.Callback):
             return
         with private_rng(pl_module.device):  # loading, drawing and loggers may draw random numbers
             if trainer.sanity_checking:
-                self._explain(trainer, pl_module, num_samples=1)
+                self._explain(trainer, pl_module, 1, Counter())
                 return
-            if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
-                records = self._explain(trainer, pl_module, self.num_samples)
+            if self._rounds.due(trainer):
+                counts = Counter[str]()
+                records = self._explain(trainer, pl_module, self.num_samples, counts)
                 report = self._summary(records)
-                self._last = {f"{self.name}/{label}": value for label, value in report.scores.items()}
-                self._epoch = trainer.current_epoch
+                found = {f"{self.name}/{label}": value for label, value in report.scores.items()}
+                every = gather([counts])
+                for reason in sorted({reason for one in every for reason in one}):  # zeros, which a sum drops, too
+                    found[f"{self.name}_regions/{reason}"] = float(sum(one[reason] for one in every))
+                self._rounds.found(trainer, found)
                 write_report(trainer, report, self.name)
-        # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
-        pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+        self._rounds.log(pl_module)
 
-    def _explain(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
-        """Records of this rank's samples; the metrics are updated with them."""
+    def _explain(
+        self, trainer: L.Trainer, module: L.LightningModule, num_samples: int, counts: Counter[str]
+    ) -> list[Record]:
+        """Records of this rank's samples; the metrics are updated with them, and `counts` with its regions."""
         chosen = choose_samples(trainer, num_samples, self.seed)
         trying = trainer.sanity_checking or getattr(trainer, "fast_dev_run", False)
         if self._auto is not None and not (self._auto.chosen or trying):
@@ -171,13 +189,25 @@ class ExplanationCallback(L.Callback):
         records: list[Record] = []
         mine = len(range(trainer.global_rank, len(chosen), trainer.world_size))
         with progress_line(trainer, "Explaining", mine) as advance:
-            for samples in own_samples(trainer, module, chosen, _BATCH):
-                records += self._explain_batch(trainer, module, samples)
+            for samples in own_samples(trainer, module, chosen, _BATCH, dense=True):
+                for explained in self._explained(trainer, module, samples, counts):
+                    records += self._explain_batch(trainer, module, explained)
                 advance(len(samples.order))
         return records
 
-    def _explain_batch(self, trainer: L.Trainer, module: L.LightningModule, samples: Samples) -> list[Record]:
-        target = samples.labels if self.target == "label" else None
+    def _explained(
+        self, trainer: L.Trainer, module: L.LightningModule, samples: Samples, counts: Counter[str]
+    ) -> Iterator[Explained]:
+        """The samples with what is explained of them."""
+        if samples.labels.dim() == 1:
+            yield Explained(samples, samples.labels if self.target == "label" else None)
+            return
+        trying = trainer.sanity_checking or getattr(trainer, "fast_dev_run", False)
+        choice = self.regions.of_any_size() if trying else self.regions
+        yield from with_regions(module, samples, choice, _BATCH, counts)
+
+    def _explain_batch(self, trainer: L.Trainer, module: L.LightningModule, what: Explained) -> list[Record]:
+        samples, target, _ = what
         evaluation = Evaluation(module, samples.images, target, samples.masks)
         confidence, prediction = evaluation.evidence.softmax(1).max(1)
         maps: dict[str, Tensor] = {}
@@ -191,24 +221,25 @@ class ExplanationCallback(L.Callback):
                 found[name, label] = metric.read(explained)
         named, records = class_name(trainer), []
         # To the host once for the batch, not value by value.
-        labels, predicted, sure = samples.labels.cpu(), prediction.tolist(), confidence.tolist()
+        labels, predicted, sure = samples.labels.tolist(), prediction.tolist(), confidence.tolist()
         values = {key: reading.value.tolist() for key, reading in found.items()}
         for i, order in enumerate(samples.order):
             record = Record(
                 order=order,
                 index=samples.numbers[i],
-                label=named(int(labels[i])),
+                label=named(labels[i]),
                 prediction=named(predicted[i]),
                 confidence=sure[i],
                 scores={key: value[i] for key, value in values.items()},
+                region=isinstance(target, RegionTarget),
             )
             if order < self.num_images and not trainer.sanity_checking:
                 curves = {
                     (method, label): reading.curve[i].cpu()
                     for (method, label), reading in found.items()
-                    if reading.curve is not None and isinstance(self.metrics[method][label], Insertion | Deletion)
+                    if reading.curve is not None and isinstance(self.metrics[method][label], _CURVES)
                 }
-                record = replace(record, picture=_picture(record, samples.images[i], _row(maps, i), curves))
+                record = _drawn(record, what, i, _row(maps, i), curves)
             records.append(record)
         return records
 
@@ -219,35 +250,55 @@ class ExplanationCallback(L.Callback):
             for method, metrics in self.metrics.items()
             for label, metric in metrics.items()
         }
+        records = sorted(gather(records), key=lambda record: record.order)
+        for pair, groups in class_summaries(records, summaries).items():
+            summaries[pair] |= groups
         along = {label: metric.ALONG for metrics in self.metrics.values() for label, metric in metrics.items()}
         better = {label: metric.higher_is_better for named in self.metrics.values() for label, metric in named.items()}
-        return Report(sorted(gather(records), key=lambda record: record.order), summaries, along, better)
+        return Report(records, summaries, along, better)
 
 
 def _row(maps: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:
     return {name: values[i].detach().float().cpu() for name, values in maps.items()}
 
 
-def _picture(
-    record: Record, image: Tensor, maps: dict[str, Tensor], curves: dict[tuple[str, str], Tensor]
-) -> NDArray[np.uint8] | None:
+def _drawn(
+    record: Record, what: Explained, i: int, maps: dict[str, Tensor], curves: dict[tuple[str, str], Tensor]
+) -> Record:
+    """The record with its pictures."""
+    image = what.samples.images[i].float().cpu()
     if image.dim() != 3:
-        return None  # only images can be drawn
+        return record  # only images can be drawn
     by_method: dict[str, dict[str, Tensor]] = {method: {} for method in maps}
     scores: dict[str, dict[str, float]] = {method: {} for method in maps}
     for (method, metric), curve in curves.items():
         by_method[method][metric] = curve
     for (method, metric), score in record.scores.items():
         scores[method][metric] = score
-    return draw(
-        Panel(
-            image=image.float().cpu(),
-            index=record.index,
-            prediction=record.prediction,
-            confidence=record.confidence,
-            maps=maps,
-            label=record.label,
-            curves=by_method,
-            scores=scores,
-        )
+    segments = {} if what.segments is None else what.segments.of(i)
+    outline = what.target.mask[i].cpu() if isinstance(what.target, RegionTarget) else None
+    panel = Panel(
+        image=image,
+        index=record.index,
+        prediction=record.prediction,
+        confidence=record.confidence,
+        maps=maps,
+        label=record.label,
+        curves=by_method,
+        scores=scores,
+        segments=segments,
+        outline=outline,
     )
+    overlay = None
+    if segments:
+        masks = {name: classes.numpy().astype(np.uint8) for name, classes in segments.items()}
+        label = int(what.samples.labels[i])
+        overlay = Overlay(to_picture(image), masks | {name: _first(values) * label for name, values in maps.items()})
+    return replace(record, picture=draw(panel), overlay=overlay)
+
+
+def _first(attribution: Tensor) -> NDArray[np.uint8]:
+    """One at the tenth of the places with the largest attribution, as far as it is positive, else zero, `[H, W]`."""
+    values = attribution.sum(0)
+    least = values.flatten().topk(max(1, values.numel() // 10)).values[-1]
+    return ((values >= least) & (values > 0)).numpy().astype(np.uint8)

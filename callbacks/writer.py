@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -16,9 +16,11 @@ from torch import Tensor
 
 from lit_attr._checks import ArgumentError
 from lit_attr._files import whole
-from lit_attr.attribution import METHODS
+from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import class_name, gather, require_whole_model
+from lit_attr.callbacks._segments import Written, explain_segments, write_segments
 from lit_attr.datamodules import PredictBatch
+from lit_attr.regions import RegionChoice
 from lit_attr.targets import logits_of
 from lit_attr.visual import picture, save_png
 
@@ -36,19 +38,34 @@ class ExplanationWriter(L.Callback):
     finished; a run that is started again leaves those out. An unreadable image gets a line with its error, is reported
     at the end, and is tried again by the next run.
 
+    Of a segmenter they are `a/b.jpg.mask.png`, the class of each pixel of the file as indices with a palette
+    (`lit_attr.visual.save_classes`), for each predicted class that is explained a heat-map
+    `a/b.jpg.<index>_<class>.png`, and `a/b.jpg.safetensors` (`attribution` `[T, C, H, W]`, `classes` `[T]`, and the
+    explained regions `masks` `[T, H, W]`). The line has all classes but the background, and the mean confidence.
+
     Args:
-        method: name of an attribution method, or a mapping of its settings with the name under `class`.
+        method: name of an attribution method, or a mapping of its settings with the name under `class`; None writes
+            predictions alone.
         folder: where to write. None is `predictions/<name of the predicted folder>`, in the run's folder where the
             checkpoint lies in one, else in the Trainer's `default_root_dir`.
+        regions: of a segmenter, how large a predicted region must be to be explained, its background, and the score.
 
     Raises:
         ValueError: for an unknown method, or a folder with predictions of other images, weights or settings.
     """
 
-    def __init__(self, method: str | dict[str, Any] = "ig", folder: str | None = None) -> None:
+    def __init__(
+        self,
+        method: str | dict[str, Any] | None = "ig",
+        folder: str | None = None,
+        regions: RegionChoice = RegionChoice(),  # noqa: B008 - it is frozen
+    ) -> None:
         super().__init__()
-        settings = {"class": method} if isinstance(method, str) else dict(method)
-        (self.method,) = METHODS.build_all({"method": settings}).values()
+        self.method: Method | None = None
+        if method is not None:
+            settings = {"class": method} if isinstance(method, str) else dict(method)
+            (self.method,) = METHODS.build_all({"method": settings}).values()
+        self.regions = regions
         self._folder = folder
         self._errors: list[tuple[str, str]] = []
         self._finished: set[str] = set()
@@ -93,7 +110,8 @@ class ExplanationWriter(L.Callback):
             raise ArgumentError("writer.folder", str(self.output), f"outside of the predicted folder {images}")
         weights = _identity(checkpoint, module)
         if trainer.is_global_zero:
-            _mark(self.output, {"method": repr(self.method), "weights": weights, "images": str(images)})
+            chosen = "" if self.regions == RegionChoice() else f" of {self.regions}"
+            _mark(self.output, {"method": f"{self.method!r}{chosen}", "weights": weights, "images": str(images)})
             _merge(self.output)  # a killed run leaves lines of several ranks, and perhaps one that is cut
         trainer.strategy.barrier()
         known, self._finished = self._finished, {name for name, row in _read(self.output).items() if not row["error"]}
@@ -120,13 +138,31 @@ class ExplanationWriter(L.Callback):
         if not todo:
             return
         images, logits = batch.image[todo], logits_of(outputs).detach()[todo]
-        confidence, prediction = logits.softmax(1).max(1)
-        maps, named = self.method(pl_module, images, prediction), class_name(trainer)
-        for i, name in enumerate(batch.names[i] for i in todo):
-            predicted, sure = int(prediction[i]), float(confidence[i])
-            save_png(self.output / f"{name}.png", picture(images[i], maps[i], f"{named(predicted)} {sure:.0%}"))
-            _save(self.output / f"{name}.safetensors", {"attribution": maps[i], "logits": logits[i]})
+        names, sizes = [batch.names[i] for i in todo], [batch.sizes[i] for i in todo] if batch.sizes else None
+        write = self._write_segments if logits.dim() == 4 else self._write_classes
+        write(class_name(trainer), pl_module, Written(names, images, logits, sizes))
+
+    def _write_classes(self, named: Callable[[int], str], module: L.LightningModule, batch: Written) -> None:
+        confidence, prediction = batch.logits.softmax(1).max(1)
+        maps = None if self.method is None else self.method(module, batch.images, prediction)
+        for i, name in enumerate(batch.names):
+            predicted, sure, tensors = int(prediction[i]), float(confidence[i]), {"logits": batch.logits[i]}
+            if maps is not None:
+                shown = picture(batch.images[i], maps[i], f"{named(predicted)} {sure:.0%}")
+                save_png(self.output / f"{name}.png", shown)
+                tensors["attribution"] = maps[i]
+            _save(self.output / f"{name}.safetensors", tensors)
             row = {"prediction": str(predicted), "class_name": named(predicted), "confidence": f"{sure:.6f}"}
+            self._write_line({"name": name, **row, "error": ""})
+
+    def _write_segments(self, named: Callable[[int], str], module: L.LightningModule, batch: Written) -> None:
+        for i, name in enumerate(batch.names):
+            row = write_segments(self.output / name, named, batch.take(i), self.regions)
+            if self.method is not None:
+                explained = explain_segments(
+                    self.output / name, named, module, batch.take(i), self.regions, self.method
+                )
+                _save(self.output / f"{name}.safetensors", explained)
             self._write_line({"name": name, **row, "error": ""})
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -225,5 +261,6 @@ def _merge(folder: Path) -> None:
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)

@@ -20,21 +20,23 @@ class PredictBatch(NamedTuple):
         image: the readable images, float32 [B, C, H, W] in [0, 1]; B can be 0.
         names: the name of each row of `image`.
         errors: name and cause of each file that could not be read.
+        sizes: height and width that each image has in its file; none where nobody says.
     """
 
     image: Tensor
     names: list[str]
     errors: list[tuple[str, str]]
+    sizes: Sequence[tuple[int, int]] = ()
 
 
-Item = tuple[str, Tensor | str]
+Item = tuple[str, Tensor | str, tuple[int, int]]
 
 
 class PredictFolder(Dataset[Item]):
     """A file, or all images below a folder in the order of their names.
 
-    An item is (name, image), or (name, cause) for a file that cannot be read, so that one broken file among thousands
-    does not end a run; `collate` makes batches of them.
+    An item is (name, image, height and width in the file), or (name, cause, (0, 0)) for a file that cannot be read, so
+    that one broken file among thousands does not end a run; `collate` makes batches of them.
 
     Args:
         path: an image file, or a folder searched with all folders below it. Hidden files are left out.
@@ -75,20 +77,22 @@ class PredictFolder(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         try:
-            return self.names[index], self.transform(read_image(self.paths[index], self.channels))
+            image = read_image(self.paths[index], self.channels)
         except ImageReadError as error:
-            return self.names[index], error.cause
+            return self.names[index], error.cause, (0, 0)
+        return self.names[index], self.transform(image), (image.shape[1], image.shape[2])
 
     def collate(self, found: Sequence[Item | None]) -> PredictBatch:
         """The batch of some items: the images stacked, the unreadable files apart, None left out."""
         items = [item for item in found if item is not None]
-        images = [image for _, image in items if isinstance(image, Tensor)]
-        names = [name for name, image in items if isinstance(image, Tensor)]
-        errors = [(name, cause) for name, cause in items if isinstance(cause, str)]
+        images = [image for _, image, _ in items if isinstance(image, Tensor)]
+        names = [name for name, image, _ in items if isinstance(image, Tensor)]
+        sizes = [size for _, image, size in items if isinstance(image, Tensor)]
+        errors = [(name, cause) for name, cause, _ in items if isinstance(cause, str)]
         if not images:
             blank = self.transform(torch.zeros(self.channels, 1, 1, dtype=torch.uint8))
             return PredictBatch(blank.new_empty(0, *blank.shape), names, errors)
-        return PredictBatch(torch.stack(images), names, errors)
+        return PredictBatch(torch.stack(images), names, errors, sizes)
 
 
 class AtLeast(Dataset[Item | None]):

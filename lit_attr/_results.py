@@ -85,9 +85,9 @@ def _show(console: Console, table: Table) -> None:
 
 
 def _explanations(scores: dict[str, float]) -> Table:
-    """Methods by metrics; a metric of some samples only ("gap/below_0.7") has a column of its own."""
+    """Methods by metrics; a metric of some samples only ("gap/below_0.7") has a column of its own, one class none."""
     table = Table(title="Explanations")
-    metrics = list(dict.fromkeys(name.split("/", 2)[2] for name in scores))
+    metrics = [name for name in dict.fromkeys(name.split("/", 2)[2] for name in scores) if "/of_" not in name]
     methods = list(dict.fromkeys(name.split("/")[1] for name in scores))
     table.add_column("method")
     for metric in metrics:

@@ -1,5 +1,6 @@
 """Regions of a segmenter to explain: found once, on the clean image, and frozen from there on."""
 
+import dataclasses
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import torch
@@ -10,7 +11,7 @@ from lit_attr._checks import ArgumentError, batch_limit, fraction, not_negative_
 from lit_attr._segments import largest_part
 from lit_attr.targets import RegionTarget, Score
 
-__all__ = ["Region", "Regions", "find_region", "find_regions", "off_target"]
+__all__ = ["Region", "RegionChoice", "Regions", "find_region", "find_regions", "off_target"]
 
 Region: TypeAlias = Literal["tp", "pred", "gt", "component"]
 
@@ -102,7 +103,7 @@ class Regions(NamedTuple):
 
 def find_regions(  # noqa: PLR0913 - what is left out is the caller's choice
     logits: Tensor,
-    labels: Tensor,
+    labels: Tensor | None,
     region: Region = "tp",
     score: Score = "logit",
     *,
@@ -119,7 +120,8 @@ def find_regions(  # noqa: PLR0913 - what is left out is the caller's choice
 
     Args:
         logits: of the clean images, `[B, K, H, W]`, of the size of the labels.
-        labels: the class of each pixel, an integer tensor `[B, H, W]`.
+        labels: the class of each pixel, an integer tensor `[B, H, W]`; None where nobody knows, for the region "pred"
+            only, and then one per image and predicted class.
         region: which region; see `find_region`.
         score: see `RegionTarget`.
         ignore_index: the label of pixels that do not count.
@@ -147,18 +149,18 @@ def find_regions(  # noqa: PLR0913 - what is left out is the caller's choice
     _checked(logits, labels, region)
     pairs = [
         (row, int(index))
-        for row, image in enumerate(labels)
+        for row, image in enumerate(logits.argmax(1) if labels is None else labels)
         for index in image.unique()
         if int(index) not in {ignore_index, background}
     ]
     rows, index = torch.tensor(pairs, dtype=torch.long, device=logits.device).view(-1, 2).unbind(1)
-    z, y = logits[rows], labels[rows]
+    z, y = logits[rows], None if labels is None else labels[rows]
     mask = find_region(z, y, index, region, ignore_index)
     others = off_target(z, y, index, mask, ignore_index, rim)
     size = mask[0].numel() if len(mask) else 1
     reasons = {
         "small": mask.sum((1, 2)) < max(1, min_area * size),
-        "wrong": _iou(z, y, index, ignore_index) < min_iou,
+        "wrong": torch.zeros_like(rows, dtype=torch.bool) if y is None else _iou(z, y, index, ignore_index) < min_iou,
         "crowded": others.sum((1, 2)) < min_others * size,
     }
     kept, dropped = torch.ones(len(rows), dtype=torch.bool, device=rows.device), dict[str, int]()
@@ -171,6 +173,52 @@ def find_regions(  # noqa: PLR0913 - what is left out is the caller's choice
         chosen = chosen[order[:max_targets].sort().values]
     dropped["many"] = int(kept.sum()) - len(chosen)
     return Regions(rows[chosen], RegionTarget(index[chosen], mask[chosen], others[chosen], score), dropped)
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionChoice:
+    """Which regions of a segmenter are explained, and how they are scored: the settings of `find_regions`.
+
+    Args:
+        region: "tp", "pred", "gt" or "component"; see `find_region`.
+        score: "logit", "prob" or "margin"; see `RegionTarget`.
+        background: a class that is not explained.
+        rim: see `off_target`.
+        min_area: as in `find_regions`.
+        min_iou: likewise.
+        min_others: likewise.
+
+    Example:
+        >>> labels = torch.zeros(1, 8, 8, dtype=torch.long)
+        >>> labels[0, :3, :3] = 1
+        >>> RegionChoice("gt", rim=1).find(torch.eye(2)[labels].movedim(-1, 1), labels).target.index.tolist()
+        [1]
+    """
+
+    region: Region = "tp"
+    score: Score = "logit"
+    background: int | None = 0
+    rim: int = 5
+    min_area: float = 0.005
+    min_iou: float = 0.5
+    min_others: float = 0.1
+
+    def __post_init__(self) -> None:
+        one_of("region", self.region, get_args(Region))
+        one_of("score", self.score, get_args(Score))
+        not_negative_int("rim", self.rim)
+        for name in ("min_area", "min_iou", "min_others"):
+            fraction(name, getattr(self, name))
+
+    def find(self, logits: Tensor, labels: Tensor | None, ignore_index: int = 255) -> Regions:
+        """The regions of a batch; see `find_regions`. Without labels those that are predicted, however crowded."""
+        predicted = dataclasses.replace(self, region="pred", min_others=0.0)
+        settings = dataclasses.asdict(predicted if labels is None else self)
+        return find_regions(logits, labels, **settings, ignore_index=ignore_index)
+
+    def of_any_size(self) -> "RegionChoice":
+        """As it is, but for regions that nothing is asked of: what a model in training may have at its beginning."""
+        return dataclasses.replace(self, region="gt", min_area=0.0, min_iou=0.0, min_others=0.0)
 
 
 def _iou(logits: Tensor, labels: Tensor, index: Tensor, ignore_index: int) -> Tensor:

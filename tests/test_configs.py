@@ -41,6 +41,8 @@ DATA = {
 SMALL = ["--data.batch_size", "2", "--data.num_workers", "0", "--explanations.num_samples", "1"]
 SMALLER = ["--data.size", "32", "--explanations.methods", "[fast_ig, grad_cam]"]
 SMALL_WINDOWS = ["--data.size", "48", "--data.crop", "48", "--model.weights_backbone", "null"]
+# The large networks; `scenes` asks its small one for everything.
+SMALL_WINDOWS += ["--explanations.methods", "[hires_cam]", "--explanations.metrics", "[target_drop]"]
 
 
 def write_classifier(path):

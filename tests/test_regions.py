@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from lit_attr.regions import find_region, find_regions, off_target
+from lit_attr.regions import RegionChoice, find_region, find_regions, off_target
 from lit_attr.targets import RegionTarget
 
 VOID = 255
@@ -165,3 +165,35 @@ def test_labels_must_fit():
             find_region(logits, bad, 1)
     with pytest.raises(ValueError, match=r"`logits` must be \[B, K, H, W\], got shape \(2, 4\)"):
         find_region(logits[..., 0, 0], labels, 1)
+
+
+def test_without_labels_the_predicted_classes_are_explained():
+    logits, _ = scene()
+    found = find_regions(logits, None, "pred", rim=1, min_others=0.0)
+    expected = [(row, k) for row in range(3) for k in range(1, 4) if (logits[row].argmax(0) == k).any()]
+    assert list(zip(found.rows.tolist(), found.target.index.tolist(), strict=True)) == expected
+    for (row, k), mask in zip(expected, found.target.mask, strict=True):
+        assert torch.equal(mask, logits[row].argmax(0) == k)
+    with pytest.raises(ValueError, match="`labels` must be given for region 'tp'"):
+        find_regions(logits, None)
+
+
+def test_a_choice_is_the_settings_of_find_regions():
+    logits, labels = scene()
+    settings = {"region": "gt", "score": "margin", "rim": 1, "min_area": 0.01, "min_iou": 0.2, "min_others": 0.0}
+    found, expected = RegionChoice(**settings).find(logits, labels, VOID), find_regions(logits, labels, **settings)
+    assert torch.equal(found.rows, expected.rows)
+    assert torch.equal(found.target.mask, expected.target.mask)
+    assert found.target.score == "margin"
+    assert torch.equal(
+        RegionChoice().find(logits, None).target.mask, find_regions(logits, None, "pred", min_others=0.0).target.mask
+    )
+    assert len(RegionChoice(min_area=1.0).find(logits, labels).rows) == 0
+    everything = RegionChoice(min_area=1.0).of_any_size().find(logits, labels)
+    assert torch.equal(everything.target.mask.any((1, 2)), torch.ones(len(everything.rows), dtype=torch.bool))
+
+
+@pytest.mark.parametrize("wrong", [{"region": "all"}, {"score": "loss"}, {"rim": -1}, {"min_iou": 2.0}])
+def test_a_choice_refuses_what_find_regions_refuses(wrong):
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be|{next(iter(wrong))}"):
+        RegionChoice(**wrong)

@@ -3,18 +3,28 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from lit_attr.benchmark.comparisons import Comparison
 from lit_attr.benchmark.results import Results
-from lit_attr.benchmark.tables import Table
-from lit_attr.visual.charts import Point, curves_svg, scatter_svg, style
+from lit_attr.benchmark.tables import ARROWS, Table, pair_table, place_tables, rank_table
+from lit_attr.visual.charts import Point, curves_svg, ranks_svg, scatter_svg, style
 from lit_attr.visual.html import document, figures, notes, section, sortable
 
 __all__ = ["page"]
 
 _BACKWARD = 2  # forward passes that a backward pass takes the time of
+_RANKS = (
+    "Mean ranks over the samples, 1 is the best. Methods beside one bar are not shown to differ by Nemenyi's critical "
+    "difference. Places rest on the paired differences, which tell more about two methods than their ranks do."
+)
 
 
 def page(
-    results: Results, scores: Sequence[Table], papers: Sequence[Table], panels: Sequence[tuple[str, str]], about: str
+    results: Results,
+    scores: Sequence[Table],
+    papers: Sequence[Table],
+    panels: Sequence[tuple[str, str]],
+    about: str,
+    comparisons: Sequence[Comparison] = (),
 ) -> str:
     """The HTML.
 
@@ -24,9 +34,10 @@ def page(
         papers: likewise, at the end.
         panels: path from the page and a line of text, per picture.
         about: what was measured, in a line.
+        comparisons: places, after the scores of all samples, and below the pictures ranks and pairs of each metric.
     """
     numbers = {name: i for i, name in enumerate(results.benchmark.methods)}
-    parts = [_table(table) for table in scores]
+    parts = [_table(table) for table in [*scores[:1], *place_tables(results, comparisons), *scores[1:]]]
     parts += [section("Faithfulness, cost and stability", figures(_scatters(results, numbers)))]
     curves = list(_curves(results, numbers))
     if curves:
@@ -34,17 +45,39 @@ def page(
         parts.append(section("Mean curves", f'<div class="legend">{legend}</div>{figures(curves)}'))
     if panels:
         shown = "".join(
-            f'<figure><img src="{escape(path)}" alt="{escape(text)}" loading="lazy"><figcaption>{escape(text)}'
-            "</figcaption></figure>"
+            f'<figure><a href="{escape(path)}"><img src="{escape(path)}" alt="{escape(text)}" loading="lazy"></a>'
+            f"<figcaption>{escape(text)}</figcaption></figure>"
             for path, text in panels
         )
         parts.append(section("Samples", f'<div class="panels">{shown}</div>'))
+    if comparisons:
+        shown = "".join(_comparison(results, comparison, numbers) for comparison in comparisons)
+        parts.append(section("Ranks and differences", f'<p class="notes">{escape(_RANKS)}</p>{shown}'))
     parts += [_table(table) for table in papers]
     return document("lit_attr benchmark", "Attribution methods, compared", about, "\n".join(parts))
 
 
 def _table(table: Table) -> str:
-    return section(table.title, sortable(table.title, table.columns, table.rows) + notes(table.notes))
+    return section(table.title, _sortable(table) + notes(table.notes))
+
+
+def _sortable(table: Table) -> str:
+    return sortable(table.title, table.columns, table.rows)
+
+
+def _comparison(results: Results, comparison: Comparison, numbers: dict[str, int]) -> str:
+    """The diagram of a metric beside its ranks; all pairs on demand."""
+    found, ranks, pairs = comparison.ranks, rank_table(results, comparison), pair_table(comparison)
+    title = comparison.metric + ARROWS[comparison.higher_is_better]
+    title += "" if comparison.group == "all" else f", {comparison.group.replace('_', ' ')}"
+    diagram = "<p>No sample has a value of every method.</p>"
+    if found.samples:
+        cliques = [[comparison.names[i] for i in clique] for clique in found.cliques]
+        mean = dict(zip(comparison.names, found.ranks.tolist(), strict=True))
+        diagram = ranks_svg(mean, numbers, cliques, found.distance, f"Mean ranks of {title}")
+    figure = f"<figure><figcaption>{escape(title)}</figcaption>{diagram}</figure>"
+    more = f"<details><summary>{escape(pairs.title)}</summary>{_sortable(pairs)}</details>"
+    return f'<div class="ranks">{figure}<div>{_sortable(ranks)}{notes(ranks.notes)}{more}</div></div>'
 
 
 def _key(name: str, number: int | None) -> str:

@@ -144,10 +144,10 @@ class Segmenter(L.LightningModule):
         self._log_scores("test", self.test_scores)
 
     def predict_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
-        """Predicted class of each pixel, `[B, H, W]`, and its probability, `[B, H, W]`."""
+        """Predicted class of each pixel, `[B, H, W]`, its probability, `[B, H, W]`, and the logits."""
         logits = self(batch[0] if isinstance(batch, Sequence) else batch)
         confidence, prediction = logits.softmax(1).max(1)
-        return {"prediction": prediction, "confidence": confidence}
+        return {"prediction": prediction, "confidence": confidence, "logits": logits}
 
     def configure_optimizers(self) -> Any:
         """Torchvision's recipe, where the config names no optimiser."""

@@ -1,15 +1,16 @@
-"""Curves and scatter plots as SVG that takes its colours from the page: text, lines and points, no picture files."""
+"""Curves, scatter plots and ranks as SVG that takes its colours from the page: text, lines, points, no files."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-__all__ = ["Point", "Series", "curves_svg", "lines_svg", "scatter_svg", "value_range"]
+__all__ = ["Point", "Series", "curves_svg", "lines_svg", "ranks_svg", "scatter_svg", "value_range"]
 
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 40
 _COLOURS = 10
+_RANKS_TOP, _ROW, _BAR = 44, 17, 7
 
 
 class Point(NamedTuple):
@@ -152,6 +153,62 @@ def scatter_svg(points: Sequence[Point], levels: Mapping[str, float], title: str
     return _svg(title, parts)
 
 
+def ranks_svg(
+    ranks: Mapping[str, float],
+    numbers: Mapping[str, int],
+    cliques: Sequence[Sequence[str]],
+    distance: float,
+    title: str,
+) -> str:
+    """A critical-difference diagram with a row per name, the best first: mean ranks, and bars at names that are alike.
+
+    Args:
+        ranks: mean rank by name, finite.
+        numbers: which colour a name has; control maps are those without a number.
+        cliques: names that are not shown to differ.
+        distance: the critical difference, drawn as a length; left out where it is longer than the axis.
+        title: what is drawn, for those who do not see it.
+    """
+    order = sorted(ranks, key=ranks.__getitem__)
+    columns = _columns([sorted(order.index(name) for name in clique) for clique in cliques])
+    left = 12 + 6.6 * max(map(len, order))
+    right = _WIDTH - 52 - _BAR * len(columns)  # a rank and the bars stand beyond it
+    bottom = _RANKS_TOP + _ROW * len(order)
+    x = _Axis(1, max(2, len(order)), left, right)
+    ends = f'y1="{_RANKS_TOP - 4}" y2="{bottom - 8}"'
+    ticks = [1.0, *(tick for tick in x.ticks() if tick > 1 and tick == round(tick))]
+    parts = [f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" {ends}/>' for tick in ticks]
+    parts += [_text(f"{tick:g}", _Label(x(tick), _RANKS_TOP - 9, "middle"), "tick") for tick in ticks]
+    if distance <= x.high - 1:
+        parts.append(f'<path class="length" d="M{x(1):.1f},10v8m0,-4H{x(1 + distance):.1f}m0,-4v8"/>')
+        parts.append(_text(f"critical difference {distance:.2f}", _Label(x(1 + distance) + 6, 17.5, "start"), "tick"))
+    for row, name in enumerate(order):
+        y, kind = _RANKS_TOP + _ROW * (row + 0.5), style(numbers.get(name))
+        stem = f'<polyline class="{kind}" points="{x(1):.1f},{y:.1f} {x(ranks[name]):.1f},{y:.1f}"/>'
+        point = f'<circle class="{kind}" cx="{x(ranks[name]):.1f}" cy="{y:.1f}" r="4"/>'
+        words = _text(name, _Label(left - 8, y + 3.5, "end"))
+        rank = _text(f"{ranks[name]:.2f}", _Label(x(ranks[name]) + 8, y + 3.5, "start"), "tick")
+        parts.append(f'<g data-name="{escape(name)}">{stem}{point}{words}{rank}</g>')
+    for column, bars in enumerate(columns):
+        at = _WIDTH - 6 - _BAR * (len(columns) - 1 - column)
+        for first, last in bars:
+            reach = [_RANKS_TOP + _ROW * first + 3, _RANKS_TOP + _ROW * (last + 1) - 3]
+            parts.append(f'<line class="clique" x1="{at}" x2="{at}" y1="{reach[0]}" y2="{reach[1]}"/>')
+    return _svg(title, parts, bottom)
+
+
+def _columns(cliques: Sequence[Sequence[int]]) -> list[list[tuple[int, int]]]:
+    """First and last row of each bar, those that would touch beside each other."""
+    columns: list[list[tuple[int, int]]] = []
+    for first, last in sorted((rows[0], rows[-1]) for rows in cliques):
+        column = next((bars for bars in columns if bars[-1][1] < first), None)
+        if column is None:
+            columns.append([(first, last)])
+        else:
+            column.append((first, last))
+    return columns
+
+
 def style(number: int | None) -> str:
     """Class names of a line or point: its colour, dashed from the second round of colours on; grey for controls."""
     if number is None:
@@ -213,5 +270,5 @@ def _text(text: str, label: _Label, kind: str = "name") -> str:
     return f'<text class="{kind}" {at}>{escape(text)}</text>'
 
 
-def _svg(title: str, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">' + "".join(parts) + "</svg>"
+def _svg(title: str, parts: Sequence[str], height: float = _HEIGHT) -> str:
+    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}">' + "".join(parts) + "</svg>"

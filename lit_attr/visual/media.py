@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lit_attr._checks import ArgumentError
 from lit_attr.visual.curves import curves_picture
 from lit_attr.visual.images import RGB
@@ -53,6 +56,48 @@ def log_images(
             logger.experiment.log_image(logger.run_id, image, f"{key}/{step:08d}_{number}.png")
 
     _send(loggers, to_wandb, to_tensorboard, to_mlflow)
+
+
+def log_masks(
+    loggers: Iterable["Logger"],
+    key: str,
+    images: Sequence[RGB],
+    masks: Sequence[Mapping[str, NDArray[np.uint8]]],
+    names: Mapping[int, str],
+    captions: Sequence[str],
+    step: int,
+) -> None:
+    """Log pictures with masks that can be switched on and off, to W&B; no other logger has such.
+
+    Args:
+        loggers: `trainer.loggers`.
+        key: the name, such as "explain/regions".
+        images: uint8 `[H, W, 3]` each.
+        masks: of each image, by name, the class of each pixel, uint8 `[H, W]`.
+        names: of the classes.
+        captions: one per image.
+        step: `trainer.global_step`.
+
+    Raises:
+        ArgumentError: where masks or captions are not as many as the images.
+    """
+    for what, found in (("masks", masks), ("captions", captions)):
+        if len(found) != len(images):
+            raise ArgumentError(what, f"{len(found)} {what}", f"one per image ({len(images)})")
+    if not images:
+        return
+
+    def to_wandb(logger: "WandbLogger") -> None:
+        told = [
+            {name: {"mask_data": values, "class_labels": dict(names)} for name, values in one.items()} for one in masks
+        ]
+        logger.log_image(key, list(images), step=step, caption=list(captions), masks=told)
+
+    _send(loggers, to_wandb, _nothing, _nothing)
+
+
+def _nothing(logger: object) -> None:
+    """For a logger that cannot show it."""
 
 
 def log_table(

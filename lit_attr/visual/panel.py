@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
+from lit_attr.visual.classes import class_overlay
 from lit_attr.visual.curves import COLOURS, INK, PALE, Line, new_figure, plot_lines, to_array
 from lit_attr.visual.images import RGB, to_numpy, to_picture
 from lit_attr.visual.maps import SIGNED, Heat, overlay, scaled, to_rgb
@@ -24,6 +25,7 @@ RIGHT, WRONG = "#1a7f37", "#c0271a"
 CELL, SIDE, HEAD, LINE, FOOT = 244, 224, 42, 15, 12
 METHODS_IN_A_ROW = 5
 _NUMBER = 54  # pixels for a number beside a scale
+_LINE_COLOUR = (20, 20, 20)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Panel:
         curves: per method, values `[T + 1]` of each kind of curve ("insertion", "deletion") over the fractions
             0, 1/T, ..., 1 of the image.
         scores: per method, what to print under its map; one that has the name of a curve also stands in its legend.
+        segments: of a segmenter, the class of each pixel `[H, W]` by what it is ("labels", "prediction").
+        outline: the explained region, bool `[H, W]`, drawn around on the maps.
 
     Raises:
         ArgumentError: for a map that is not of the image's size.
@@ -53,12 +57,16 @@ class Panel:
     label: str | None = None
     curves: Mapping[str, Mapping[str, Tensor]] = dataclasses.field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    segments: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    outline: Tensor | None = None
 
     def __post_init__(self) -> None:
         size = tuple(self.image.shape[-2:])
-        for name, values in self.maps.items():
+        every = {f"maps['{name}']": values for name, values in self.maps.items()}
+        every |= {} if self.outline is None else {"outline": self.outline}
+        for name, values in every.items():
             if tuple(values.shape[-2:]) != size:
-                raise ArgumentError(f"maps['{name}']", f"shape {tuple(values.shape)}", f"of the image's size {size}")
+                raise ArgumentError(name, f"shape {tuple(values.shape)}", f"of the image's size {size}")
 
 
 class Place(NamedTuple):
@@ -81,7 +89,7 @@ class Place(NamedTuple):
 
 
 def draw(panel: Panel) -> RGB:
-    """Draw a panel: the input, one map per method over the grey image, then one plot per kind of curve.
+    """Draw a panel: the input, the classes of its pixels, one map per method, then one plot per kind of curve.
 
     Maps with a sign have red for and blue against the explained class, those without one pale to dark red; above each
     is its scale with the numbers at its ends (see `heat`). A method has
@@ -97,12 +105,15 @@ def draw(panel: Panel) -> RGB:
         (308, 488, 3)
     """
     kinds = list(dict.fromkeys(kind for curves in panel.curves.values() for kind in curves))
-    cells = 1 + len(panel.maps) + len(kinds)
+    cells = 1 + len(panel.segments) + len(panel.maps) + len(kinds)
     lines = max([2, *(len(panel.scores.get(name, {})) + 1 for name in panel.maps)])
-    places = grid(cells, 1 + METHODS_IN_A_ROW + 2 if len(panel.maps) > METHODS_IN_A_ROW else cells, lines)
+    most = 1 + len(panel.segments) + METHODS_IN_A_ROW + 2
+    places = grid(cells, most if len(panel.maps) > METHODS_IN_A_ROW else cells, lines)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate({**panel.maps, **panel.curves})}
     place = next(places)
     _draw_input(place, panel)
+    for name, classes in panel.segments.items():
+        _draw_segments(next(places), panel, name, classes)
     for name in panel.maps:
         _draw_map(next(places), panel, name, colours[name])
     for kind in kinds:
@@ -149,12 +160,17 @@ def _draw_map(place: Place, panel: Panel, name: str, colour: str) -> None:
     shown = scaled(panel.maps[name])
     place.write(0, -22, short(name), colour, fontsize=9, weight="bold")
     draw_scale(place, shown)
-    place.show(fit(overlay(panel.image, shown.values, cmap=shown.cmap)))
+    place.show(outlined(fit(overlay(panel.image, shown.values, cmap=shown.cmap)), panel.outline))
     for row, (metric, score) in enumerate(panel.scores.get(name, {}).items(), start=1):
         place.write(0, SIDE + row * LINE, short(metric), PALE)
         place.write(SIDE, SIDE + row * LINE, number(score), INK, ha="right")
     if shown.scale:
         place.write(0, SIDE + (len(panel.scores.get(name, {})) + 1) * LINE, shown.note, WRONG)
+
+
+def _draw_segments(place: Place, panel: Panel, name: str, classes: Tensor) -> None:
+    place.write(0, -7, short(name), INK, fontsize=9, weight="bold")
+    place.show(outlined(fit(class_overlay(panel.image, classes)), panel.outline))
 
 
 def _draw_curves(place: Place, panel: Panel, kind: str, colours: Mapping[str, str]) -> None:
@@ -185,6 +201,25 @@ def fit(picture: RGB) -> RGB:
     top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
     canvas[top : top + size[1], left : left + size[0]] = np.asarray(Image.fromarray(picture).resize(size, how))
     return canvas
+
+
+def outlined(picture: RGB, region: Tensor | None) -> RGB:
+    """A picture of `fit` with a line around a region of the image it shows, bool `[H, W]`; one without is left alone.
+
+    Example:
+        >>> region = torch.zeros(8, 8, dtype=torch.bool)
+        >>> region[2:4, 2:4] = True
+        >>> int((outlined(fit(np.full((8, 8, 3), 255, np.uint8)), region) < 255).any(-1).sum())
+        220
+    """
+    if region is None:
+        return picture
+    inside = fit(np.where(to_numpy(region)[..., None] > 0, 0, 255).astype(np.uint8).repeat(3, -1))[..., 0] < 128
+    padded = np.pad(inside, 1)
+    around = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    drawn = picture.copy()
+    drawn[inside & ~around] = _LINE_COLOUR
+    return drawn
 
 
 def short(text: str, most: int = 26) -> str:

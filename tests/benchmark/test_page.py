@@ -8,7 +8,7 @@ from _reference.browser import needs_browser, what_it_finds
 from _reference.comparing import EDGES, benchmark, run
 from _reference.outline import outline
 from lit_attr.attribution import Saliency
-from lit_attr.benchmark import collect, paper_tables, score_tables
+from lit_attr.benchmark import collect, compare, paper_tables, score_tables
 from lit_attr.benchmark.page import page
 from lit_attr.benchmark.tables import Cell, Table, number
 
@@ -35,20 +35,28 @@ def results(tmp_path):
 
 
 def written(results, **more):
-    return page(
-        results, more.get("scores", score_tables(results)), paper_tables(results), [("panels/a.png", "a")], "about"
-    )
+    scores, panels = more.get("scores", score_tables(results)), [("panels/a.png", "a")]
+    return page(results, scores, paper_tables(results), panels, "about", compare(results))
 
 
 def test_everything_is_on_it(results):
     found = outline(written(results))
     headings = "".join(found.text)
-    for title in ("All samples (7 samples)", "ABE, Table V", "Faithfulness, cost and stability", "Mean curves"):
+    titles = ("Places (all samples)", "Ranks and differences", "3 pairs", "ig \N{MINUS SIGN} random")
+    for title in (
+        *titles,
+        "All samples (7 samples)",
+        "ABE, Table V",
+        "Faithfulness, cost and stability",
+        "Mean curves",
+    ):
         assert title in headings
     charts = [attrs["aria-label"] for tag, attrs in found.seen if tag == "svg" and "aria-label" in attrs]
     assert "max_sensitivity against passes per sample, in forward passes" in charts
     assert "insertion against max_sensitivity" in charts
     assert "Mean curves of insertion" in charts
+    for metric, arrow in (("insertion", "\N{UPWARDS ARROW}"), ("infidelity", "\N{DOWNWARDS ARROW}")):
+        assert f"Mean ranks of {metric} {arrow}" in charts
     assert [attrs["src"] for tag, attrs in found.seen if tag == "img"] == ["panels/a.png"]
 
 
@@ -63,6 +71,17 @@ def test_numbers_are_there_whole_for_sorting(results):
     found = outline(written(results))
     values = {attrs["data-value"] for tag, attrs in found.seen if tag == "td"}
     assert repr(float(results.summaries["ig", "insertion"]["all"].value)) in values
+
+
+def test_without_a_sample_that_all_have_a_value_of_there_is_no_diagram(results):
+    results.found["saliency", "infidelity"].reading.value.fill_(float("nan"))
+    found = outline(written(results))
+    assert "No sample has a value of every method." in "".join(found.text)
+    assert not [
+        tag
+        for tag, attrs in found.seen
+        if "infidelity" in (attrs.get("aria-label") or "") and "ranks" in attrs["aria-label"]
+    ]
 
 
 def test_names_are_text(tmp_path):

@@ -76,9 +76,18 @@ def test_values_are_those_of_the_chosen_samples(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "All samples (5 samples)" in printed
     assert "ABE, Table V" in printed
+    assert "Places (all samples)" in printed
+    with (folder / "comparisons.csv").open(newline="") as file:
+        pairs = list(csv.DictReader(file))
+    assert [(row["metric"], row["a"], row["b"], row["n"]) for row in pairs[:3]] == [
+        ("insertion", "ig", "grad_cam", "5"),
+        ("insertion", "ig", "random", "5"),
+        ("insertion", "grad_cam", "random", "5"),
+    ]
     assert str(folder) in printed
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["model"], summary["data"], summary["target"]) == ("Foreign", "Stripes", "predicted")
+    assert [one["metric"] for one in summary["comparisons"]] == list(METRICS)
 
 
 def test_the_same_command_again_computes_nothing(tmp_path):

@@ -7,7 +7,20 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from _reference.foreign import Foreign, Stripes, trainer
+from _reference.squares import loader as squares
 from lit_attr.callbacks._collect import choose, class_name, gather, own_samples, validation_loader
+
+
+def stand_in(tmp_path, loader, rank=0, ranks=1):
+    """A Trainer in validation, as far as it is asked."""
+    return SimpleNamespace(
+        testing=False,
+        val_dataloaders=loader,
+        global_rank=rank,
+        world_size=ranks,
+        precision_plugin=trainer(tmp_path).precision_plugin,
+        strategy=SimpleNamespace(batch_to_device=lambda batch, device, dataloader_idx: batch),
+    )
 
 
 def test_choice_is_seeded_private_and_without_repetition():
@@ -25,18 +38,10 @@ def test_more_samples_keep_those_of_fewer():
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_ranks_share_the_chosen_samples(tmp_path, ranks):
-    runner, module = trainer(tmp_path), Foreign()
-    loader = DataLoader(Stripes(9), batch_size=4)
+    module, loader = Foreign(), DataLoader(Stripes(9), batch_size=4)
     chosen, seen = choose(9, 5, seed=0), {}
     for rank in range(ranks):
-        one = SimpleNamespace(
-            testing=False,
-            val_dataloaders=loader,
-            global_rank=rank,
-            world_size=ranks,
-            precision_plugin=runner.precision_plugin,
-            strategy=SimpleNamespace(batch_to_device=lambda batch, device, dataloader_idx: batch),
-        )
+        one = stand_in(tmp_path, loader, rank, ranks)
         for samples in own_samples(one, module, chosen, size=2):
             assert len(samples.order) <= 2
             for place, number, image, label in zip(*samples[:4], strict=True):
@@ -66,16 +71,7 @@ def test_first_of_several_loaders_is_taken():
 def collected(tmp_path, batch):
     """What becomes of a batch that a loader's `collate_fn` makes."""
     loader = DataLoader(Stripes(4), collate_fn=lambda items: batch)
-    runner = trainer(tmp_path)
-    one = SimpleNamespace(
-        testing=False,
-        val_dataloaders=loader,
-        global_rank=0,
-        world_size=1,
-        precision_plugin=runner.precision_plugin,
-        strategy=SimpleNamespace(batch_to_device=lambda batch, device, dataloader_idx: batch),
-    )
-    (samples,) = own_samples(one, Foreign(), [0, 1], size=2)
+    (samples,) = own_samples(stand_in(tmp_path, loader), Foreign(), [0, 1], size=2)
     return samples
 
 
@@ -144,3 +140,28 @@ def test_class_names_where_there_are_any():
     named = class_name(SimpleNamespace(datamodule=SimpleNamespace(class_names=("cat", "dog"))))
     assert [named(0), named(1), named(2)] == ["cat", "dog", "2"]
     assert class_name(SimpleNamespace(datamodule=None))(1) == "1"
+
+
+def dense(tmp_path, loader, chosen, size=4):
+    return list(own_samples(stand_in(tmp_path, loader), Foreign(), chosen, size, dense=True))
+
+
+def test_labels_of_pixels_only_where_they_are_asked_for(tmp_path):
+    (samples,) = dense(tmp_path, squares(), [0, 1])
+    assert samples.labels.shape == (2, 16, 24)
+    assert samples.labels.dtype == torch.long
+    with pytest.raises(TypeError, match=r"labels .* must be class indices \[B\]"):
+        list(own_samples(stand_in(tmp_path, squares()), Foreign(), [0], size=1))
+
+
+def test_images_of_one_size_are_explained_together_and_none_is_filled_up(tmp_path):
+    loader = squares(sizes=((16, 24), (16, 24), (12, 20)))
+    found = dense(tmp_path, loader, [0, 1, 2, 3, 5])
+    assert [samples.numbers for samples in found] == [[0, 1], [2], [3], [5]]
+    assert [tuple(samples.images.shape[2:]) for samples in found] == [(16, 24), (12, 20), (16, 24), (12, 20)]
+
+
+def test_masks_of_another_size_are_refused(tmp_path):
+    items = [(torch.rand(3, 8, 8), torch.zeros(4, 4, dtype=torch.long))]
+    with pytest.raises(TypeError, match=r"masks of the images' size \[B, H, W\]; got images \(1, 3, 8, 8\)"):
+        dense(tmp_path, DataLoader(items), [0])

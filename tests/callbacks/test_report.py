@@ -4,6 +4,7 @@ import csv
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -87,3 +88,36 @@ def test_other_ranks_and_dry_runs_write_nothing(tmp_path):
     write_report(runner(tmp_path, is_global_zero=False), report())
     write_report(runner(tmp_path, fast_dev_run=True), report())
     assert list(tmp_path.iterdir()) == []
+
+
+def region(index, label, value):
+    mask = np.eye(4, dtype=np.uint8)
+    overlay = _report.Overlay(np.zeros((4, 4, 3), np.uint8), {"labels": mask, "ig": 255 * mask})
+    picture = np.zeros((4, 4, 3), np.uint8)
+    return Record(0, index, label, label, 0.5, {("ig", "gap"): value}, picture, region=True, overlay=overlay)
+
+
+def test_regions_are_told_by_class():
+    values = {"a cat": [0.2, 0.6], "dog": [0.5, float("nan")]}
+    records = [region(i, label, value) for label, many in values.items() for i, value in enumerate(many)]
+    found = _report.class_summaries(records, [("ig", "gap")])["ig", "gap"]
+    assert list(found) == ["of_a cat", "of_dog"]
+    cat, dog = found.values()
+    assert (float(cat.value), cat.samples, cat.undefined) == (pytest.approx(0.4), 2, 0)
+    assert float(cat.standard_error) == pytest.approx(0.2)
+    assert (float(dog.value), dog.samples, dog.undefined) == (0.5, 1, 1)
+    assert _report.class_summaries([record(0)], [("ig", "gap")]) == {}
+
+
+def test_regions_of_an_image_have_pictures_of_their_own_and_masks_to_switch(tmp_path, monkeypatch):
+    laid = []
+    monkeypatch.setattr(_report, "log_masks", lambda *args: laid.append(args))
+    names = SimpleNamespace(class_names=["ground", "cat"])
+    records = [region(3, "a cat", 0.2), region(3, "dog", 0.4)]
+    write_report(runner(tmp_path, datamodule=names), Report(records, {}, {}))
+    found = sorted(path.name for path in tmp_path.rglob("*.png"))
+    assert found == ["sample_000003_a_cat.png", "sample_000003_dog.png"]
+    [(_, key, images, masks, classes, captions, _)] = laid
+    assert (key, len(images), len(captions)) == ("explain/regions", 2, 2)
+    assert set(masks[0]) == {"labels", "ig"}
+    assert classes == {0: "ground", 1: "cat", 255: "255"}

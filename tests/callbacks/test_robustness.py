@@ -151,9 +151,9 @@ def test_sanity_check_of_the_trainer_tries_one_sample_and_refuses_before_trainin
 
 def test_the_last_numbers_survive_a_restart():
     first, second = robustness(), robustness()
-    first._last, first._epoch = {"robust/clean": 0.5}, 4
+    first._rounds.last, first._rounds.epoch = {"robust/clean": 0.5}, 4
     second.load_state_dict(first.state_dict())
-    assert (second._last, second._epoch) == ({"robust/clean": 0.5}, 4)
+    assert (second._rounds.last, second._rounds.epoch) == ({"robust/clean": 0.5}, 4)
     assert first.state_key == second.state_key != robustness(seed=1).state_key
 
 

@@ -60,7 +60,7 @@ def test_every_image_has_its_files_and_line(tmp_path, images):
     assert sorted(rows) == ["0.png", "1.png", "2.png", "3.png", "4.png", "bad.png"]
     source = data(images)
     source.setup("predict")
-    for name, image in (source.predict_dataset[i] for i in range(5)):
+    for name, image, _ in (source.predict_dataset[i] for i in range(5)):
         stored = load_file(out / f"{name}.safetensors")
         logits = model.eval()(image[None])[0].detach()
         assert torch.allclose(stored["logits"], logits, atol=1e-5)

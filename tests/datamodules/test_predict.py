@@ -40,6 +40,7 @@ def test_broken_files_are_reported_and_the_rest_goes_on(folder):
     batch = dataset.collate([dataset[i] for i in range(len(dataset))])
     assert isinstance(batch, PredictBatch)
     assert batch.names == ["a.JPG", "b.png", "sub/c.bmp"]
+    assert batch.sizes == [(10, 12)] * 3
     assert batch.image.shape == (3, 3, 8, 8)
     np.testing.assert_allclose(batch.image.mean((1, 2, 3)), [50 / 255, 0, 100 / 255], atol=1e-2)
     assert [name for name, _ in batch.errors] == ["cut.png", "sub/empty.png"]
@@ -59,8 +60,8 @@ def test_batch_without_a_readable_image(folder, channels):
 def test_single_file(folder):
     dataset = PredictFolder(str(folder / "sub" / "c.bmp"), 1, TRANSFORM)
     assert (dataset.names, dataset.paths) == (["c.bmp"], [folder / "sub" / "c.bmp"])
-    name, image = dataset[0]
-    assert name == "c.bmp"
+    name, image, size = dataset[0]
+    assert (name, size) == ("c.bmp", (10, 12))
     torch.testing.assert_close(image, torch.full((1, 8, 8), 100 / 255))
 
 

@@ -1,11 +1,13 @@
 """Charts: points where they belong, names that do not stand on each other, nothing that breaks out of the SVG."""
 
+import itertools
 import math
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from lit_attr.visual.charts import Point, Series, curves_svg, lines_svg, scatter_svg, style
+from lit_attr.visual.charts import Point, Series, curves_svg, lines_svg, ranks_svg, scatter_svg, style
 
 
 def parse(svg):
@@ -58,6 +60,49 @@ def test_names_do_not_stand_on_each_other():
         boxes.append((x if text.get("text-anchor") == "start" else x - width, float(text.get("y"))))
     for i, (x, y) in enumerate(boxes):
         assert all(abs(x - other) >= 40 or abs(y - height) >= 11.5 for other, height in boxes[:i])
+
+
+def test_ranks_stand_in_their_order_with_bars_beside_those_that_are_alike():
+    ranks, cliques = {"b": 2.5, "a": 1.25, "random": 3.5, "c": 2.75}, [["a", "b"], ["b", "c"], ["c", "random"]]
+    root = parse(ranks_svg(ranks, {"a": 0, "b": 1, "c": 11}, cliques, 1.5, "ranks"))
+    assert [g.get("data-name") for g in root.iter("g")] == ["a", "b", "c", "random"]
+    x, y = ({name: float(named(root, name).find("circle").get(axis)) for name in ranks} for axis in ("cx", "cy"))
+    assert y["a"] < y["b"] < y["c"] < y["random"]
+    scale = (x["random"] - x["a"]) / (3.5 - 1.25)
+    assert x["b"] - x["a"] == pytest.approx(scale * 1.25, abs=0.2)
+    bars = [
+        [float(line.get(key)) for key in ("x1", "y1", "y2")]
+        for line in root.iter("line")
+        if line.get("class") == "clique"
+    ]
+    reached = [{name for name in ranks if low < y[name] < high} for _, low, high in bars]
+    assert sorted(map(sorted, reached)) == sorted(map(sorted, cliques))
+    for column in {at for at, *_ in bars}:  # bars that would touch stand beside each other
+        ends = sorted(reach for at, *reach in bars if at == column)
+        assert all(one[1] < other[0] for one, other in itertools.pairwise(ends))
+    (length,) = [path for path in root.iter("path") if path.get("class") == "length"]
+    start, stop = re.search(r"M([\d.]+),.*H([\d.]+)", length.get("d")).groups()
+    assert float(stop) - float(start) == pytest.approx(1.5 * scale, abs=0.2)
+    assert named(root, "random").find("circle").get("class") == "control"
+    assert float(root.get("viewBox").split()[3]) > y["random"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 6, 11, 26])
+def test_whole_ranks_are_on_the_axis(count):
+    root = parse(ranks_svg({str(i): i + 1.5 for i in range(count)}, {}, [], 0.5, "ranks"))
+    inside = {text for group in root.iter("g") for text in group.iter("text")}
+    ticks = [text.text for text in root.iter("text") if text not in inside and "critical" not in text.text]
+    assert ticks[0] == "1"
+    assert 2 <= len(ticks) <= 8
+    assert all(1 < int(tick) <= count for tick in ticks[1:])
+
+
+@pytest.mark.parametrize("distance", [9.0, math.inf])
+def test_a_distance_beyond_the_axis_is_not_drawn(distance):
+    root = parse(ranks_svg({"a": 1.0, '<b> & "c"': 1.0}, {}, [], distance, "ranks"))
+    assert not list(root.iter("path"))
+    assert "nan" not in ET.tostring(root).decode()
+    assert not list(root.iter("b"))
 
 
 @pytest.mark.parametrize("points", [[Point("a", 3, 0.0, 0)], [Point("a", 3, 1.0, 0), Point("b", 3, 1.0, 1)]])

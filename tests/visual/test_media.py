@@ -8,18 +8,21 @@ import pytest
 import wandb
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
+from PIL import Image
 
 from _reference.wandb_file import history
 from lit_attr._checks import ArgumentError
 from lit_attr.loggers import WandbLogger
-from lit_attr.visual import log_curves, log_images, log_table
+from lit_attr.visual import log_curves, log_images, log_masks, log_table
 
 RED, BLUE = (np.full((6, 8, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
+MASKS = {"labels": np.eye(6, 8, dtype=np.uint8), "ig": np.ones((6, 8), np.uint8)}
 COLUMNS, FRACTIONS = ["method", "insertion"], [0.0, 0.5, 1.0]
 
 
 def _log_everything(logger):
     log_images([logger], "explain/panels", [RED, BLUE], ["one", "two"], step=7)
+    log_masks([logger], "explain/regions", [RED], [MASKS], {0: "ground", 1: "cat"}, ["one"], step=7)
     log_table([logger], "explain/scores", COLUMNS, [["ig", 0.25]], step=7)
     log_table([logger], "explain/scores", COLUMNS, [["ig", 0.5], ["a|b", "-"]], step=8)
     log_curves([logger], "explain/insertion", FRACTIONS, {"ig": [0.0, 0.3, 1.0], "sg": [0, 0.1, 1]}, "fraction", step=8)
@@ -60,6 +63,21 @@ def test_wandb_images(wandb_history):
     assert entry["captions"] == ["one", "two"]
     assert all((files / name).is_file() for name in entry["filenames"])
     assert len(entry["filenames"]) == 2
+
+
+def test_wandb_masks(wandb_history):
+    files, [row] = _logged(wandb_history, "explain/regions")
+    entry = _entry(row, "explain/regions")
+    assert entry["captions"] == ["one"]
+    [masks] = entry["all_masks"]
+    assert set(masks) == set(MASKS)
+    stored = np.asarray(Image.open(files / masks["labels"]["path"]))
+    assert np.array_equal(stored, MASKS["labels"])
+
+
+def test_masks_are_as_many_as_images():
+    with pytest.raises(ArgumentError, match=r"`masks` must be one per image \(1\), got 0 masks"):
+        log_masks([], "key", [RED], [], {}, ["one"], 0)
 
 
 def test_wandb_tables_grow(wandb_history):

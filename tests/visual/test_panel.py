@@ -173,3 +173,26 @@ def test_more_curves_than_a_legend_holds_have_none():
         return int((picture[60 : 42 + SIDE // 2, 2 * CELL + 40 : 2 * CELL + 140] < 120).all(-1).sum())
 
     assert text_in_the_plot(3) > 0 == text_in_the_plot(7)
+
+
+def test_classes_of_pixels_have_cells_of_their_own_and_the_region_a_line():
+    classes = torch.zeros(8, 8, dtype=torch.long)
+    classes[2:6, 2:6] = 1
+    plain = draw(_panel(1))
+    panel = _panel(1, segments={"labels": classes, "prediction": 0 * classes}, outline=classes == 1)
+    picture = draw(panel)
+    assert picture.shape == (308, 4 * CELL, 3)
+    inside = _cell(picture, 1)[14::28, 14::28].astype(int)
+    red = inside[..., 0] - inside[..., 1]
+    assert bool((red[classes == 1] > 60).all())
+    assert not red[classes == 0].any()
+    before, after = _cell(plain, 1), _cell(picture, 3)
+    changed = (before != after).any(-1)
+    assert bool((after[changed] == 20).all())
+    rows, columns = np.nonzero(changed)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (56, 167, 56, 167)
+
+
+def test_a_region_of_another_size_is_refused():
+    with pytest.raises(ArgumentError, match="`outline` must be of the image's size"):
+        _panel(1, outline=torch.zeros(4, 8, dtype=torch.bool))
