@@ -1,7 +1,7 @@
 """The documentation holds: its files, commands and configs are tried, its links lead somewhere, no page is lost.
 
 Snippets with prompts are doctests of their own (see `testpaths`). Here, in a folder of its own for each page: a block
-with a title is written to that file; every command line is parsed as the program does it; those that a page is about are
+with a title is written to that file; each command line is parsed as the program does it; those that a page is about are
 run, made short.
 """
 
