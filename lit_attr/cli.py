@@ -60,6 +60,10 @@ _QUIET = [
 ]
 
 
+_SILENT = ("Tip: ", "TPU available: False", "Loading `train_dataloader` to estimate")  # of Lightning's own lines
+_ALSO = "Also: `report FOLDER` makes the page of a run that was killed; `dashboard --entity E` a W&B workspace."
+
+
 class Parser(LightningArgumentParser):
     """A parser that says in one line what was wrong and what is accepted."""
 
@@ -225,6 +229,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 seed_everything_default=0,
                 parser_class=Parser,
                 parser_kwargs={
+                    "epilog": _ALSO,
                     "version": f"lit_attr {lit_attr.__version__}",
                     "allow_abbrev": False,
                     **{command: dict(common) for command in LitAttrCLI.subcommands()},
@@ -258,7 +263,7 @@ def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: " not in record.getMessage()
+    return not any(words in record.getMessage() for words in _SILENT)
 
 
 def _told_to_the_user(error: Exception) -> Exception | None:
