@@ -76,6 +76,10 @@ class ExplanationCallback(L.Callback):
             probabilities, as `explain/<method>/<metric>/below_0.7` and `.../from_0.7`.
         seed: chooses the samples.
         name: begins the logged names and names the folder; a second callback in one Trainer needs one of its own.
+        at_test: explain at test too, samples of the test set.
+
+    Attributes:
+        report: the scores of each sample in the last round of this run, of all processes; None before.
 
     Raises:
         ValueError: for an unknown name or setting, or a number out of range.
@@ -98,6 +102,7 @@ class ExplanationCallback(L.Callback):
         seed: int = 0,
         name: str = "explain",
         regions: RegionChoice = RegionChoice(),  # noqa: B008 - it is frozen
+        at_test: bool = False,
     ) -> None:
         super().__init__()
         positive_int("num_samples", num_samples)
@@ -115,7 +120,9 @@ class ExplanationCallback(L.Callback):
         for metric in (metric for named in self.metrics.values() for metric in named.values()):
             metric.split_by_confidence(*confidence_edges)
         self.num_samples, self.num_images, self.name = num_samples, num_images, name
-        self.target, self.seed, self.regions, self._rounds = target, seed, regions, Rounds(every_n_epochs)
+        self.target, self.seed, self.regions, self.at_test = target, seed, regions, at_test
+        self._rounds = Rounds(every_n_epochs)
+        self.report: Report | None = None
 
     @property
     def state_key(self) -> str:
@@ -133,6 +140,7 @@ class ExplanationCallback(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a strategy that splits the model, and a Trainer with another callback of this name."""
+        self.report = None
         if self.methods:
             require_whole_model(trainer)
         every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
@@ -161,16 +169,27 @@ class ExplanationCallback(L.Callback):
                 self._explain(trainer, pl_module, 1, Counter())
                 return
             if self._rounds.due(trainer):
-                counts = Counter[str]()
-                records = self._explain(trainer, pl_module, self.num_samples, counts)
-                report = self._summary(records)
-                found = {f"{self.name}/{label}": value for label, value in report.scores.items()}
-                every = gather([counts])
-                for reason in sorted({reason for one in every for reason in one}):  # zeros, which a sum drops, too
-                    found[f"{self.name}_regions/{reason}"] = float(sum(one[reason] for one in every))
-                self._rounds.found(trainer, found)
-                write_report(trainer, report, self.name)
+                self._rounds.found(trainer, self._round(trainer, pl_module))
         self._rounds.log(pl_module)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same at test, where that is asked for."""
+        if trainer.barebones or not (self.methods and self.at_test):
+            return
+        with private_rng(pl_module.device):
+            scores = self._round(trainer, pl_module)
+        pl_module.log_dict(scores, sync_dist=True, batch_size=1)
+
+    def _round(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
+        """Explain, score, write; the scores by logged name, the same on every rank."""
+        counts = Counter[str]()
+        self.report = self._summary(self._explain(trainer, module, self.num_samples, counts))
+        write_report(trainer, self.report, self.name)
+        found = {f"{self.name}/{label}": value for label, value in self.report.scores.items()}
+        every = gather([counts])
+        for reason in sorted({reason for one in every for reason in one}):  # zeros, which a sum drops, too
+            found[f"{self.name}_regions/{reason}"] = float(sum(one[reason] for one in every))
+        return found
 
     def _explain(
         self, trainer: L.Trainer, module: L.LightningModule, num_samples: int, counts: Counter[str]

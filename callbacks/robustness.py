@@ -83,6 +83,9 @@ class RobustnessCallback(L.Callback):
         seed: chooses the samples.
         name: begins the logged names and names the folder; a second callback in one Trainer needs one of its own.
 
+    Attributes:
+        report: what became of each sample in the last round of this run, of all processes; None before.
+
     Raises:
         ValueError: for an unknown name or setting, a number out of range, or nothing to try.
 
@@ -124,7 +127,7 @@ class RobustnessCallback(L.Callback):
         self._checks = self._gradient_masking() if sanity else None
         self.num_samples, self.test_samples, self.num_images = num_samples, test_samples or num_samples, num_images
         self.seed, self.name, self._rounds = seed, name, Rounds(every_n_epochs)
-        self._report: RobustReport | None = None
+        self.report: RobustReport | None = None
 
     @property
     def state_key(self) -> str:
@@ -139,7 +142,7 @@ class RobustnessCallback(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse what cannot work: a model in parts, one class only, another callback of this name."""
         require_whole_model(trainer)
-        self._report = None
+        self.report = None
         for owner in (pl_module, getattr(trainer, "datamodule", None)):
             classes = getattr(owner, "num_classes", None)
             if isinstance(classes, int) and classes < 2:
@@ -175,9 +178,8 @@ class RobustnessCallback(L.Callback):
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Print the last table, on rank zero."""
-        if self._report is not None and trainer.is_global_zero:
-            print_robust_report(self._report, f"Robustness ({_STAGES[stage]})")
-        self._report = None
+        if self.report is not None and trainer.is_global_zero:
+            print_robust_report(self.report, f"Robustness ({_STAGES[stage]})")
 
     def _round(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> dict[str, float]:
         """Try everything, gather, write; the numbers by logged name, the same on every rank."""
@@ -185,9 +187,9 @@ class RobustnessCallback(L.Callback):
             records = gather(self._try_all(trainer, module, num_samples))
             records.sort(key=lambda record: record.order)
             checks = self._checks.judge(_columns(records)) if self._checks is not None and trainer.testing else []
-            self._report = RobustReport(self.trials(testing=trainer.testing), records, checks)
-            write_robust_report(trainer, self._report, self.name)
-        return {f"{self.name}/{label}": value for label, value in self._report.scores().items()}
+            self.report = RobustReport(self.trials(testing=trainer.testing), records, checks)
+            write_robust_report(trainer, self.report, self.name)
+        return {f"{self.name}/{label}": value for label, value in self.report.scores().items()}
 
     def _try_all(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples."""

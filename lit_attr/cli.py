@@ -22,17 +22,23 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 import lit_attr
 from lit_attr._cli_errors import one_line
+from lit_attr._compare import compare
 from lit_attr._results import Results
 from lit_attr._retrain import retrain
 from lit_attr._save_config import SaveConfig
+from lit_attr.attribution import SIGMA
 from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, ReportCallback, SIGMARefresh
+from lit_attr.dashboard import main as dashboard
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, SIGMADataModule
+from lit_attr.loggers import WandbLogger
 from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
 from lit_attr.report.command import main as report
+from lit_attr.report.record import read_records
 
 __all__ = ["LitAttrCLI", "main"]
 
+_WITHOUT_TRAINER = {"report": report, "dashboard": dashboard}  # commands that need neither model nor data
 _DEBUG = "JSONARGPARSE_DEBUG"
 _KEYWORDS = {"last", "hpc"}  # of `ckpt_path`, that Lightning resolves itself, as it does "registry:..."
 # In these functions of Lightning and jsonargparse an error is about what was typed.
@@ -54,6 +60,10 @@ _QUIET = [
 ]
 
 
+_SILENT = ("Tip: ", "TPU available: False", "Loading `train_dataloader` to estimate")  # of Lightning's own lines
+_ALSO = "Also: `report FOLDER` makes the page of a run that was killed; `dashboard --entity E` a W&B workspace."
+
+
 class Parser(LightningArgumentParser):
     """A parser that says in one line what was wrong and what is accepted."""
 
@@ -70,6 +80,12 @@ class LitAttrCLI(LightningCLI):
     Every command starts from `configs/default.yaml`; further `--config`s and options are laid over it. With
     `--ckpt_path`, the model's and the data's settings are those of the checkpoint, unless they are given.
     """
+
+    def __init__(self, *classes: type, args: Sequence[str] | None = None, **settings: Any) -> None:
+        given = sys.argv[1:] if args is None else args
+        commands = set(self.subcommands())
+        self._asked = commands & set(given) or commands  # all, where only a config can tell
+        super().__init__(*classes, args=list(given), **settings)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a checkpoint come first, so that what was typed is laid over them."""
@@ -93,6 +109,7 @@ class LitAttrCLI(LightningCLI):
         if path and path not in _KEYWORDS and ":" not in path and not Path(path).exists():
             msg = f"`ckpt_path`: there is no file '{path}'"
             raise FileNotFoundError(msg)
+        self._require_against(config)
         if config.get("lr_scheduler") and not config.get("optimizer"):
             msg = "`lr_scheduler` has no effect without an `optimizer`; give both"
             raise ValueError(msg)
@@ -100,6 +117,19 @@ class LitAttrCLI(LightningCLI):
             rank_zero_info("No `--ckpt_path`: the model has the weights that it starts with, which may be random.")
         if self.subcommand != "fit":  # the callbacks of training have nothing to restore
             warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
+
+    @staticmethod
+    def _require_against(config: Any) -> None:
+        """Refuse to compare what cannot be compared."""
+        against, path = config.get("against"), config.get("ckpt_path")
+        if not against:
+            return
+        if not path or against == path:
+            msg = f"`against` is '{against}', which is compared with `ckpt_path`; give another checkpoint as that"
+            raise ValueError(msg)
+        if not Path(against).is_file():
+            msg = f"`against`: there is no file '{against}'"
+            raise FileNotFoundError(msg)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Callbacks with keys of their own, so that each of their settings can be given on the command line."""
@@ -113,11 +143,17 @@ class LitAttrCLI(LightningCLI):
         parser.add_class_arguments(SIGMADataModule, "sigma", skip={"base"}, instantiate=False)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        if subcommand not in self._asked:  # a name without settings: to read all signatures takes a tenth of a second
+            self._subcommand_method_arguments[subcommand] = []
+            return self.init_parser(**kwargs)
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand == "predict":
             parser.set_defaults({"return_predictions": False})  # they are written to files, not kept in memory
         elif subcommand != "fit":
             parser.set_defaults({"verbose": False})  # the table at the end says the same
+        if subcommand == "test":
+            told = "another checkpoint: test both, and tell how `ckpt_path` differs from it on the same samples"
+            parser.add_argument("--against", type=str | None, default=None, help=told)
         return parser
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
@@ -135,6 +171,8 @@ class LitAttrCLI(LightningCLI):
         if not has_results:
             kwargs["logger"] = False
         trainer = super().instantiate_trainer(**kwargs)
+        if self.subcommand == "fit" and not self._get(self.config_init, "retrain"):
+            _go_on(trainer, Path(str(self._get(self.config_init, "ckpt_path") or "")))
         # The last ones, when the progress bar has stopped and all files are written.
         last = [*([Results()] if has_results else []), ReportCallback()]
         trainer.callbacks.extend(last)  # type: ignore[attr-defined]  # Lightning declares the list nowhere
@@ -146,6 +184,16 @@ class LitAttrCLI(LightningCLI):
             retrain(self, self._get(self.config_init, "sigma").as_dict(), **settings)
         else:
             self.trainer.fit(**settings)
+
+    def test(self, **settings: Any) -> None:
+        """Test; with `against`, two checkpoints."""
+        other, path = self._get(self.config_init, "against"), settings["ckpt_path"]
+        if not other:
+            self.trainer.test(**settings)
+            return
+        sigma = SIGMA(**{"paths": 1} | self._get(self.config_init, "sigma").sigma)
+        told = f"Test of {path} against {other}"
+        compare(self.trainer, self.model, self.datamodule, {"against": other, "ckpt_path": path}, sigma, told)
 
     def before_predict(self) -> None:
         """Tell the writer the checkpoint, so that images that are finished are not even read."""
@@ -162,8 +210,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the arguments without the program's name; None takes those of the process.
     """
     args = list(sys.argv[1:] if args is None else args)
-    if args[:1] == ["report"]:
-        report(args[1:])
+    if args and args[0] in _WITHOUT_TRAINER:
+        _WITHOUT_TRAINER[args[0]](args[1:])
         return
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
     default = str(files("lit_attr.configs") / "default.yaml")
@@ -181,6 +229,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 seed_everything_default=0,
                 parser_class=Parser,
                 parser_kwargs={
+                    "epilog": _ALSO,
                     "version": f"lit_attr {lit_attr.__version__}",
                     "allow_abbrev": False,
                     **{command: dict(common) for command in LitAttrCLI.subcommands()},
@@ -195,13 +244,26 @@ def main(args: Sequence[str] | None = None) -> None:
             _stop(one_line(_text(told), LightningArgumentParser()))
 
 
+def _go_on(trainer: L.Trainer, checkpoint: Path) -> None:
+    """Take up the W&B run that a checkpoint comes from, where its folder knows it and no other one was asked for."""
+    try:
+        entries = read_records(checkpoint.parent.parent) if checkpoint.is_file() else []
+    except (OSError, ValueError):  # a folder of something else
+        return
+    runs = [str(entry["wandb"]) for entry in entries if entry.get("stage") == "fit" and entry.get("wandb")]
+    for logger in trainer.loggers:
+        if runs and isinstance(logger, WandbLogger) and logger.version is None:
+            logger.go_on(runs[-1])
+            rank_zero_info(f"W&B goes on with the run {runs[-1]}, that the checkpoint comes from.")
+
+
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
     """What a warning says, without the line of code that it came from."""
     sys.stderr.write(f"warning: {message}\n")
 
 
 def _no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: " not in record.getMessage()
+    return not any(words in record.getMessage() for words in _SILENT)
 
 
 def _told_to_the_user(error: Exception) -> Exception | None:

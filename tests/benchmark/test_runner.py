@@ -3,13 +3,11 @@
 import os
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+from _reference import processes
 from _reference.comparing import EDGES, KEYS, Counting, StoppedError, batches, benchmark, images, run
 from lit_attr._checks import ArgumentError
 from lit_attr.attribution import ConfusionFeature, IntegratedGradients, Saliency
@@ -28,12 +26,9 @@ from lit_attr.metrics import (
 )
 from lit_attr.targets import PixelTarget, RegionTarget
 
-SELF_KILL = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[1])
-from _reference.comparing import Counting, run
-run(sys.argv[2], Counting(int(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)))
-"""
+
+def killed_in_the_run(folder, stop):
+    run(folder, Counting(stop, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
 
 def rows(samples, store, asked=None):
@@ -107,14 +102,12 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, stop):
     assert model.images == cost_of_the_rest(before)
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
     expected, counted = rows(*run(tmp_path / "whole")), Counting()
     run(tmp_path / "counted", counted)
     stop = random.SystemRandom().randrange(counted.passes)
-    command = [sys.executable, "-c", SELF_KILL, str(Path(__file__).parents[1]), str(tmp_path / "killed"), str(stop)]
-    killed = subprocess.run(command, env=dict(os.environ), capture_output=True, check=False, timeout=200)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = processes.run(tmp_path, __file__, "killed_in_the_run", "killed", stop)
+    assert killed.statuses == [-signal.SIGKILL], killed.stderr
     before = list(Store(tmp_path / "killed", {"model": "counting"}).shards())
     model = Counting()
     assert rows(*run(tmp_path / "killed", model)) == expected, f"killed before pass {stop}"
