@@ -22,11 +22,11 @@ from lit_attr.benchmark.store import Shard, Store
 from lit_attr.metrics import AttributionMetric, Evaluation, Throughput
 from lit_attr.metrics._evaluation import Explain
 from lit_attr.metrics._explaining import explain
-from lit_attr.targets import Target
+from lit_attr.targets import RegionTarget, Target
 
 __all__ = ["Batch", "Benchmark", "measure"]
 
-MAP = "map"
+MAP, REGION = "map", "region"
 Clock: TypeAlias = Callable[[], float]
 
 
@@ -40,6 +40,8 @@ class Batch(NamedTuple):
         masks: where the explained object is, bool `[B, H, W]`, where anybody knows.
         labels: the name of the true class of each, where there is one.
         drawn: whose maps are kept for pictures; none where it is left out.
+        causes: where the pixels are that the output rests on, bool `[B, H, W]`, where anybody knows; metrics of
+            localisation ask for them rather than for `masks`.
     """
 
     inputs: Tensor
@@ -48,6 +50,12 @@ class Batch(NamedTuple):
     masks: Tensor | None = None
     labels: Sequence[str] | None = None
     drawn: Sequence[bool] | None = None
+    causes: Tensor | None = None
+
+    @property
+    def truth(self) -> Tensor | None:
+        """What metrics of localisation ask for."""
+        return self.masks if self.causes is None else self.causes
 
     def take(self, rows: Sequence[int]) -> "Batch":
         """The batch of some of the samples."""
@@ -59,10 +67,10 @@ class Batch(NamedTuple):
             target = target.to(index.device).take(index)
         elif target is not None:
             target = target[index.to(target.device)]
-        masks = None if self.masks is None else self.masks[index.to(self.masks.device)]
+        masks, causes = (v if v is None else v[index.to(v.device)] for v in (self.masks, self.causes))
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         drawn = None if self.drawn is None else [self.drawn[row] for row in rows]
-        return Batch(self.inputs[index], [self.keys[row] for row in rows], target, masks, labels, drawn)
+        return Batch(self.inputs[index], [self.keys[row] for row in rows], target, masks, labels, drawn, causes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +218,7 @@ class _Work:
 
     def __init__(self, benchmark: Benchmark, model: nn.Module, batch: Batch) -> None:
         self.benchmark, self.model, self.batch = benchmark, model, batch
-        self.samples = sample_identities(batch.inputs, batch.target, batch.masks)
+        self.samples = sample_identities(batch.inputs, batch.target, batch.truth)
         self._parts: dict[tuple[int, ...], tuple[Batch, Evaluation]] = {}
 
     @property
@@ -247,6 +255,8 @@ class _Work:
         drawn = [place for place, row in enumerate(rows) if self._drawn(row)]
         if drawn:
             tensors |= {MAP: explained.attribution[drawn], "inputs": batch.inputs[drawn]}
+            if isinstance(batch.target, RegionTarget):
+                tensors[REGION] = batch.target.mask[drawn]
         samples, sought = tuple(self.samples[row] for row in rows), tuple(items[label] for label in labels)
         facts = {
             "drawn": [samples[place] for place in drawn],
@@ -269,14 +279,15 @@ class _Work:
     def _part(self, rows: tuple[int, ...]) -> tuple[Batch, Evaluation]:
         if rows not in self._parts:
             part = self.batch.take(rows)
-            self._parts[rows] = part, Evaluation(self.model, part.inputs, part.target, part.masks)
+            self._parts[rows] = part, Evaluation(self.model, part.inputs, part.target, part.truth)
         return self._parts[rows]
 
     def _method(self, name: str, batch: Batch) -> Explain:
         if name in self.benchmark.methods:
             return self.benchmark.methods[name]
         control = self.benchmark.controls[name]
-        return lambda model, inputs, target: control.maps(inputs, batch.keys, batch.masks)  # noqa: ARG005
+        masks = batch.causes if control.NEEDS_CAUSES else batch.masks
+        return lambda model, inputs, target: control.maps(inputs, batch.keys, masks)  # noqa: ARG005
 
 
 def _confidence(evaluation: Evaluation) -> Tensor:
