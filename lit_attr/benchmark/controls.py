@@ -27,6 +27,8 @@ class Control(ABC):
 
     NEEDS_CAUSES: ClassVar[bool] = False
     """Whether its masks are those of what the output rests on, where others get those of the explained object."""
+    FIXED: ClassVar[bool] = False
+    """Whether its maps stay where they are, whatever becomes of the inputs; what explains again is not asked of it."""
 
     def __post_init__(self) -> None:
         setting_types(self)
@@ -117,6 +119,8 @@ class MaskMap(Control):
         ArgumentError: for a batch without masks.
     """
 
+    FIXED: ClassVar[bool] = True
+
     def maps(self, inputs: Tensor, keys: Sequence[str], masks: Tensor | None) -> Tensor:  # noqa: ARG002
         """The masks as numbers."""
         if masks is None:
@@ -134,6 +138,7 @@ class OracleMap(Control):
     """
 
     NEEDS_CAUSES: ClassVar[bool] = True
+    FIXED: ClassVar[bool] = True
 
     def maps(self, inputs: Tensor, keys: Sequence[str], masks: Tensor | None) -> Tensor:  # noqa: ARG002
         """The causes as numbers."""

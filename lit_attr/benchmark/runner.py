@@ -80,7 +80,7 @@ class Benchmark:
     Args:
         methods: attribution methods.
         metrics: what they are measured by. One that looks at the whole explanation (`WHOLE`), such as completeness, is
-            not asked of control maps.
+            not asked of control maps; one that explains again not of those that are `FIXED`.
         controls: maps that are measured beside the methods.
         named: from a class to its name.
 
@@ -119,7 +119,12 @@ class Benchmark:
 
     def items(self, name: str) -> dict[str, str]:
         """By name of the metrics that are asked of a method or control map, what their results are found by."""
-        asked = {label: m for label, m in self.metrics.items() if name in self.methods or not m.WHOLE}
+        control = self.controls.get(name)
+        asked = {
+            label: metric
+            for label, metric in self.metrics.items()
+            if control is None or not (metric.WHOLE or (control.FIXED and metric.explanations))
+        }
         return {label: settings_identity(label, metric) for label, metric in asked.items()}
 
     def passes(self, name: str, shape: Sequence[int], classes: int) -> Passes:

@@ -16,7 +16,7 @@ from lit_attr.attribution import IntegratedGradients, Saliency
 from lit_attr.benchmark import Batch, Benchmark, Store, collect
 from lit_attr.benchmark.controls import MaskMap, OracleMap, RandomMap
 from lit_attr.benchmark.runner import measure
-from lit_attr.metrics import Completeness, Infidelity, Insertion, PointingGame, RelevanceMass
+from lit_attr.metrics import Completeness, Infidelity, Insertion, MaxSensitivity, PointingGame, RelevanceMass
 from lit_attr.targets import PixelTarget, RegionTarget
 
 SELF_KILL = """
@@ -211,6 +211,16 @@ def test_causes_are_for_localisation_and_the_oracle_and_masks_for_the_rest():
     other = Batch(images()[:2], KEYS[:2], None, masks)
     samples = [measure(asked_of(), Counting(), one)[0].samples for one in (batch, other)]
     assert not set(samples[0]) & set(samples[1])  # measured anew, where other causes are known
+
+
+def test_what_explains_again_is_not_asked_of_maps_that_stay_where_they_are():
+    metrics = {"insertion": Insertion(steps=2), "stable": MaxSensitivity(draws=1)}
+    asked = Benchmark({"saliency": Saliency()}, metrics, {"mask": MaskMap(), "random": RandomMap()})
+    assert {name: list(asked.items(name)) for name in asked.identities} == {
+        "saliency": ["insertion", "stable"],
+        "mask": ["insertion"],
+        "random": ["insertion", "stable"],
+    }
 
 
 def asked_of():
