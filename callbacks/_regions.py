@@ -55,8 +55,8 @@ def dense_logits(model: nn.Module, images: Tensor) -> Tensor:
 
 def with_regions(
     model: nn.Module, samples: Samples, choice: RegionChoice, size: int, counts: Counter[str]
-) -> Iterator[Explained]:
-    """The regions of some images, `size` at once.
+) -> Iterator[tuple[Samples, RegionTarget, Segments]]:
+    """The regions of some images, `size` at once, and what is drawn beside them.
 
     Args:
         model: the segmenter.
@@ -78,4 +78,4 @@ def with_regions(
         masks = target.mask if samples.masks is None else samples.masks[rows]
         order, numbers = [samples.order[i] for i in places], [samples.numbers[i] for i in places]
         one_each = Samples(order, numbers, samples.images[rows], target.index, masks)
-        yield Explained(one_each, target, Segments(samples.labels[rows], prediction[rows]))
+        yield one_each, target, Segments(samples.labels[rows], prediction[rows])

@@ -1,14 +1,15 @@
 """Methods compared in `validate`: all methods by all metrics on a fixed set of samples, resumed after a kill."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
 
 import lightning as L
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from rich import get_console
 from rich.markup import escape
 
@@ -25,6 +26,7 @@ from lit_attr.benchmark import (
     Store,
     collect,
     compare,
+    join_runs,
     model_identity,
     paper_tables,
     place_tables,
@@ -39,10 +41,13 @@ from lit_attr.callbacks._collect import (
     gather,
     own_samples,
     require_whole_model,
+    samples_of,
     validation_loader,
 )
 from lit_attr.callbacks._progress import Advance, progress_line
+from lit_attr.callbacks._targets import choose_regions
 from lit_attr.metrics import METRICS
+from lit_attr.regions import RegionChoice
 from lit_attr.visual import critical_difference_picture, log_curves, log_images, log_table
 from lit_attr.visual.images import RGB
 
@@ -63,14 +68,19 @@ class BenchmarkCallback(L.Callback):
             `Registry.build_all`); none turns the callback off.
         metrics: likewise. The first is drawn against cost; so is the first that explains again, such as
             `max_sensitivity`.
-        controls: control maps, likewise: random, uniform, edges, and mask, where batches have masks.
-        num_samples: number of samples, at most all that are validated.
+        controls: control maps, likewise: random, uniform, edges; mask, where batches have masks, and of a segmenter;
+            oracle, of a segmenter, left out where the third part of batches, what the labels rest on, is missing.
+        num_samples: number of samples, of a segmenter of images, at most all that are validated.
         num_images: number of samples that are drawn.
         target: explain the "predicted" class, or the "label".
         confidence_edges: also tell all metrics of the samples of which the model is less and more sure than these.
         batch_size: samples that are explained at once, and at most lost when a run is killed.
         seed: chooses the samples.
         folder: where to write; None is `benchmark/<identity of the model>` in the Trainer's `default_root_dir`.
+        regions: of a segmenter, which regions, and by which score (see `lit_attr.regions.RegionChoice`).
+        suite: name of a benchmark of several models and data sets: each run writes into a folder of its own in
+            `benchmark/<suite>`, and all runs that are there are told together in its `table.csv` and `index.html`.
+        baseline: of the suite, a method or control map that all others are compared with; "" for none.
 
     Raises:
         ValueError: for an unknown name or setting, a number out of range, or a folder with results of another model.
@@ -93,6 +103,9 @@ class BenchmarkCallback(L.Callback):
         batch_size: int = 32,
         seed: int = 0,
         folder: str | None = None,
+        regions: RegionChoice = RegionChoice(),  # noqa: B008 - it is frozen
+        suite: str | None = None,
+        baseline: str = "",
     ) -> None:
         super().__init__()
         positive_int("num_samples", num_samples)
@@ -105,7 +118,12 @@ class BenchmarkCallback(L.Callback):
             metric.split_by_confidence(*confidence_edges)  # refuses what are no edges, before any work
         self.num_samples, self.num_images, self.target = num_samples, num_images, target
         self.confidence_edges, self.batch_size, self.seed = tuple(confidence_edges), batch_size, seed
-        self.folder = None if folder is None else Path(folder)
+        self.folder, self.regions = None if folder is None else Path(folder), regions
+        if baseline and baseline not in {*self.methods, *self.controls}:
+            raise ArgumentError("baseline", baseline, "one of the methods and controls")
+        if suite is not None and (not suite or Path(suite).name != suite):
+            raise ArgumentError("suite", suite, "a name for a folder, without a slash")
+        self.suite, self.baseline = suite, baseline
         self.written: Path | None = None  # the folder of the last results, on rank zero
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -117,31 +135,64 @@ class BenchmarkCallback(L.Callback):
         """Measure, write, log and print; with `fast_dev_run`, try everything on one sample and keep nothing."""
         if not self.methods or trainer.state.fn != TrainerFn.VALIDATING:
             return
-        benchmark = Benchmark(self.methods, self.metrics, self.controls, class_name(trainer))
         with private_rng(pl_module.device):  # loading, drawing and loggers may draw random numbers
             if getattr(trainer, "fast_dev_run", False):
-                for batch in self._batches(trainer, pl_module, choose_samples(trainer, trainer.world_size, self.seed)):
-                    measure(benchmark, pl_module, batch)
+                chosen = choose_samples(trainer, trainer.world_size, self.seed)
+                with TemporaryDirectory() as folder:
+                    work = self._work(trainer, pl_module, chosen, Path(folder), self.regions.of_any_size())
+                    for batch in work.batches():
+                        measure(work.benchmark, pl_module, batch)
+                    trainer.strategy.barrier()  # the folder is of rank zero
                 return
-            self._run(trainer, pl_module, benchmark)
+            self._run(trainer, pl_module)
 
-    def _run(self, trainer: L.Trainer, module: L.LightningModule, benchmark: Benchmark) -> None:
+    def _work(
+        self, trainer: L.Trainer, module: L.LightningModule, chosen: list[int], folder: Path, choice: RegionChoice
+    ) -> "_Work":
+        """What there is to do with the chosen samples."""
+        named, first = class_name(trainer), next(samples_of(trainer, module, chosen, [0], 1, dense=True), None)
+        if first is None or first.labels.dim() == 1:
+            benchmark = Benchmark(self.methods, self.metrics, self.controls, named)
+            keys = [str(number) for number in chosen]
+            mine = keys[trainer.global_rank :: trainer.world_size]
+            return _Work(benchmark, lambda: self._batches(trainer, module, chosen), keys, mine, {"target": self.target})
+        known = first.masks is not None
+        controls = {name: control for name, control in self.controls.items() if known or not control.NEEDS_CAUSES}
+        regions = choose_regions(trainer, module, chosen, choice, folder, self.batch_size)
+        return _Work(
+            Benchmark(self.methods, self.metrics, controls, named),
+            lambda: regions.batches(trainer, module, chosen, self.batch_size, self.num_images),
+            regions.keys(chosen),
+            regions.keys(chosen[trainer.global_rank :: trainer.world_size]),
+            {"target": f"{choice.region}, {choice.score}", "regions": regions.told},
+        )
+
+    def _run(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         store = self._claim(trainer, module)
         chosen = choose_samples(trainer, self.num_samples, self.seed)
-        mine = [str(number) for number in chosen[trainer.global_rank :: trainer.world_size]]
+        work = self._work(trainer, module, chosen, store.folder, self.regions)
+        if not work.keys:
+            msg = "no region of the chosen images is to be explained; `benchmark.regions` says what is asked of them"
+            raise ValueError(msg)
         with ExitStack() as stack:
             report = _Line(trainer, stack)
-            found = benchmark.run(module, self._batches(trainer, module, chosen), mine, store, report)
+            found = work.benchmark.run(module, work.batches(), work.mine, store, report)
         every = dict(gather(list(found.items())))  # waits until all have written
         if trainer.is_global_zero:
-            samples = {str(number): every[str(number)] for number in chosen if str(number) in every}
-            self._tell(trainer, collect(benchmark, store, samples, self.confidence_edges), store.folder)
+            samples = {key: every[key] for key in work.keys if key in every}
+            results = collect(work.benchmark, store, samples, self.confidence_edges)
+            self._tell(trainer, results, store.folder, work.about)
 
     def _claim(self, trainer: L.Trainer, module: L.LightningModule) -> Store:
         """The store, the same on all ranks; a refusal reaches all of them."""
         identity = model_identity(module)
-        root = Path(trainer.default_root_dir)
-        store = Store(trainer.strategy.broadcast(self.folder or root / "benchmark" / identity), {"model": identity})
+        folder = Path(trainer.default_root_dir) / "benchmark"
+        if self.suite is not None:
+            model, data = _names(trainer)
+            folder = folder / self.suite / f"{model}_{data}_{identity[:8]}"
+        else:
+            folder = folder / identity
+        store = Store(trainer.strategy.broadcast(self.folder or folder), {"model": identity})
         refusal: ArgumentError | None = None
         if trainer.is_global_zero:
             try:
@@ -166,13 +217,13 @@ class BenchmarkCallback(L.Callback):
                 [order < self.num_images for order in samples.order],
             )
 
-    def _tell(self, trainer: L.Trainer, results: Results, folder: Path) -> None:
+    def _tell(self, trainer: L.Trainer, results: Results, folder: Path, about: dict[str, str]) -> None:
         """Files, loggers and terminal; on rank zero."""
         model, data = _names(trainer)
         scores, papers = score_tables(results), paper_tables(results, model, data)
-        about = {"model": model, "data": data, "target": self.target, "seed": self.seed}
+        told = {"model": model, "data": data, **about, "seed": self.seed}
         comparisons = compare(results, seed=self.seed)
-        pictures = write_files(folder, results, scores, papers, about, comparisons)
+        pictures = write_files(folder, results, scores, papers, told, comparisons)
         self.written = folder
         drawn = list(results.maps)[: len(pictures)]
         log_images(trainer.loggers, "benchmark/panels", pictures, [f"sample {key}" for key in drawn], 0)
@@ -193,6 +244,19 @@ class BenchmarkCallback(L.Callback):
             named = {one.metric: _ranks_picture(one) for one in comparisons if one.ranks.samples}
             log_images(trainer.loggers, "benchmark/ranks", list(named.values()), list(named), 0)
         _print(results, [*scores, *papers, *place_tables(results, comparisons)], folder)
+        if self.suite is not None and self.folder is None:
+            path = join_runs(folder.parent, self.baseline)
+            rank_zero_info(f"All runs of the suite together: {path}")
+
+
+class _Work(NamedTuple):
+    """What a run has to do: the comparison, this rank's batches, the names of all samples and of this rank's."""
+
+    benchmark: Benchmark
+    batches: Callable[[], Iterator[Batch]]
+    keys: list[str]
+    mine: list[str]
+    about: dict[str, str]
 
 
 class _Line:

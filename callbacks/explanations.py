@@ -223,7 +223,8 @@ class ExplanationCallback(L.Callback):
             return
         trying = trainer.sanity_checking or getattr(trainer, "fast_dev_run", False)
         choice = self.regions.of_any_size() if trying else self.regions
-        yield from with_regions(module, samples, choice, _BATCH, counts)
+        for found in with_regions(module, samples, choice, _BATCH, counts):
+            yield Explained(*found)
 
     def _explain_batch(self, trainer: L.Trainer, module: L.LightningModule, what: Explained) -> list[Record]:
         samples, target, _ = what

@@ -81,11 +81,18 @@ class LitAttrCLI(LightningCLI):
     `--ckpt_path`, the model's and the data's settings are those of the checkpoint, unless they are given.
     """
 
-    def __init__(self, *classes: type, args: Sequence[str] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        model_class: Any = None,
+        datamodule_class: Any = None,
+        *,
+        args: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> None:
         given = sys.argv[1:] if args is None else args
         commands = set(self.subcommands())
         self._asked = commands & set(given) or commands  # all, where only a config can tell
-        super().__init__(*classes, args=list(given), **settings)
+        super().__init__(model_class, datamodule_class, args=list(given), **settings)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a checkpoint come first, so that what was typed is laid over them."""

@@ -6,6 +6,7 @@ from lit_attr.benchmark.controls import CONTROLS, Control
 from lit_attr.benchmark.files import write_files
 from lit_attr.benchmark.forecast import Progress
 from lit_attr.benchmark.identity import model_identity
+from lit_attr.benchmark.joined import join_runs
 from lit_attr.benchmark.published import paper_tables
 from lit_attr.benchmark.results import Results, collect
 from lit_attr.benchmark.runner import Batch, Benchmark
@@ -45,6 +46,7 @@ __all__ = [
     "collect",
     "compare",
     "critical_difference",
+    "join_runs",
     "model_identity",
     "paired_bootstrap",
     "paper_tables",

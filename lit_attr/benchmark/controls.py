@@ -8,6 +8,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +18,17 @@ from lit_attr._checks import ArgumentError, setting_types
 from lit_attr.metrics.ranking import channel_axis
 from lit_attr.registry import Registry
 
-__all__ = ["CONTROLS", "Control", "EdgeMap", "MaskMap", "RandomMap", "UniformMap"]
+__all__ = ["CONTROLS", "Control", "EdgeMap", "MaskMap", "OracleMap", "RandomMap", "UniformMap"]
 
 
 @dataclass(frozen=True)
 class Control(ABC):
     """Base of all control maps: frozen settings. A subclass writes `maps`."""
+
+    NEEDS_CAUSES: ClassVar[bool] = False
+    """Whether its masks are those of what the output rests on, where others get those of the explained object."""
+    FIXED: ClassVar[bool] = False
+    """Whether its maps stay where they are, whatever becomes of the inputs; what explains again is not asked of it."""
 
     def __post_init__(self) -> None:
         setting_types(self)
@@ -34,7 +40,8 @@ class Control(ABC):
         Args:
             inputs: the samples `[B, ...]`.
             keys: their names.
-            masks: where the explained object is, bool `[B, H, W]`, where anybody knows.
+            masks: where the explained object is, of a segmenter the explained region, bool `[B, H, W]`, where anybody
+                knows.
         """
 
 
@@ -112,8 +119,29 @@ class MaskMap(Control):
         ArgumentError: for a batch without masks.
     """
 
+    FIXED: ClassVar[bool] = True
+
     def maps(self, inputs: Tensor, keys: Sequence[str], masks: Tensor | None) -> Tensor:  # noqa: ARG002
         """The masks as numbers."""
         if masks is None:
             raise ArgumentError("controls", "mask", "others for data without masks")
+        return masks[:, None].to(inputs)
+
+
+@CONTROLS.register("oracle")
+@dataclass(frozen=True)
+class OracleMap(Control):
+    """What the output rests on, one there and zero elsewhere: what knowing the truth would be worth.
+
+    Raises:
+        ArgumentError: for a batch of which the causes are not known.
+    """
+
+    NEEDS_CAUSES: ClassVar[bool] = True
+    FIXED: ClassVar[bool] = True
+
+    def maps(self, inputs: Tensor, keys: Sequence[str], masks: Tensor | None) -> Tensor:  # noqa: ARG002
+        """The causes as numbers."""
+        if masks is None:
+            raise ArgumentError("controls", "oracle", "others for data whose causes are not known")
         return masks[:, None].to(inputs)

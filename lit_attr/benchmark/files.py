@@ -15,9 +15,11 @@ from lit_attr.benchmark.identity import described
 from lit_attr.benchmark.page import page
 from lit_attr.benchmark.results import Results
 from lit_attr.benchmark.tables import Table
-from lit_attr.metrics import Deletion, Insertion, Summary
+from lit_attr.metrics import Deletion, Insertion, RegionDeletion, RegionInsertion, Summary
 from lit_attr.visual import Panel, draw, save_png
 from lit_attr.visual.images import RGB
+
+_CURVES = Insertion | Deletion | RegionInsertion | RegionDeletion  # in [0, 1], over the share of the image
 
 __all__ = ["draw_panels", "summary", "write_files"]
 
@@ -129,7 +131,7 @@ def _panel(results: Results, place: int, image: Tensor, maps: Mapping[str, Tenso
     scores: dict[str, dict[str, float]] = {name: {} for name in maps}
     for (name, label), found in results.found.items():
         scores[name][label] = float(found.reading.value[place])
-        drawn = isinstance(results.benchmark.metrics[label], Insertion | Deletion)
+        drawn = isinstance(results.benchmark.metrics[label], _CURVES)
         if drawn and found.reading.curve is not None and name in results.benchmark.methods:
             curves[name][label] = found.reading.curve[place]
     return Panel(
@@ -141,6 +143,7 @@ def _panel(results: Results, place: int, image: Tensor, maps: Mapping[str, Tenso
         label=sample.label or None,
         curves={name: found for name, found in curves.items() if found},
         scores=scores,
+        outline=results.regions.get(sample.key),
     )
 
 

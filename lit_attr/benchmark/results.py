@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lit_attr._view import Passes
-from lit_attr.benchmark.runner import MAP, Benchmark
+from lit_attr.benchmark.runner import MAP, REGION, Benchmark
 from lit_attr.benchmark.store import Shard, Store
 from lit_attr.metrics import AttributionMetric, Summary
 from lit_attr.metrics._base import Reading
@@ -71,6 +71,7 @@ class Results:
         speed: per method.
         passes: per method, declared, of one explanation.
         maps: per key of a drawn sample, its input and the map of each method.
+        regions: likewise, the explained region of a segmenter, bool `[H, W]`.
     """
 
     benchmark: Benchmark
@@ -80,6 +81,7 @@ class Results:
     speed: Mapping[str, Speed]
     passes: Mapping[str, Passes]
     maps: Mapping[str, tuple[Tensor, Mapping[str, Tensor]]]
+    regions: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -164,6 +166,7 @@ def collect(benchmark: Benchmark, store: Store, samples: Mapping[str, str], edge
         {name: m.passes(shape, classes) for name, m in benchmark.methods.items()}
         | {name: Passes(0, 0) for name in benchmark.controls},
         reader.maps(),
+        reader.regions(),
     )
 
 
@@ -251,14 +254,27 @@ class _Reader:
         told = f"batches of {largest} on {', '.join(sorted({fact['device'] for fact in used}))}"
         return Speed(samples / seconds if seconds else torch.nan, memory if memory >= 0 else None, told)
 
-    def maps(self) -> dict[str, tuple[Tensor, dict[str, Tensor]]]:
-        """Inputs and maps of the drawn samples."""
-        at = {
+    @property
+    def _drawn(self) -> dict[tuple[str, str], tuple[Shard, int]]:
+        """Where maps are, by method and sample."""
+        return {
             (name, sample): (shard, row)
             for name in self.names
             for shard in self._of[name]
             for row, sample in enumerate(shard.facts["drawn"])
         }
+
+    def regions(self) -> dict[str, Tensor]:
+        """What is explained of the drawn samples of a segmenter."""
+        found = {}
+        for (_, sample), (shard, row) in self._drawn.items():
+            if REGION in shard.tensors:
+                found[sample] = shard.tensors[REGION][row]
+        return {key: found[sample] for key, sample in self.samples.items() if sample in found}
+
+    def maps(self) -> dict[str, tuple[Tensor, dict[str, Tensor]]]:
+        """Inputs and maps of the drawn samples."""
+        at = self._drawn
         found: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
         for key, sample in self.samples.items():
             for name in self.names:

@@ -23,11 +23,11 @@ from lit_attr.metrics import AttributionMetric, Evaluation, Throughput
 from lit_attr.metrics._evaluation import Explain
 from lit_attr.metrics._explaining import explain
 from lit_attr.metrics._work import CLEAN, Per, Work, total
-from lit_attr.targets import Target
+from lit_attr.targets import RegionTarget, Target
 
 __all__ = ["Batch", "Benchmark", "measure"]
 
-MAP = "map"
+MAP, REGION = "map", "region"
 _SHARED, _MODEL = "for all methods", "for the model"  # in the forecast; no names of methods have a blank
 Clock: TypeAlias = Callable[[], float]
 
@@ -42,6 +42,8 @@ class Batch(NamedTuple):
         masks: where the explained object is, bool `[B, H, W]`, where anybody knows.
         labels: the name of the true class of each, where there is one.
         drawn: whose maps are kept for pictures; none where it is left out.
+        causes: where the pixels are that the output rests on, bool `[B, H, W]`, where anybody knows; metrics of
+            localisation ask for them rather than for `masks`.
     """
 
     inputs: Tensor
@@ -50,6 +52,12 @@ class Batch(NamedTuple):
     masks: Tensor | None = None
     labels: Sequence[str] | None = None
     drawn: Sequence[bool] | None = None
+    causes: Tensor | None = None
+
+    @property
+    def truth(self) -> Tensor | None:
+        """What metrics of localisation ask for."""
+        return self.masks if self.causes is None else self.causes
 
     def take(self, rows: Sequence[int]) -> "Batch":
         """The batch of some of the samples."""
@@ -61,10 +69,10 @@ class Batch(NamedTuple):
             target = target.to(index.device).take(index)
         elif target is not None:
             target = target[index.to(target.device)]
-        masks = None if self.masks is None else self.masks[index.to(self.masks.device)]
+        masks, causes = (v if v is None else v[index.to(v.device)] for v in (self.masks, self.causes))
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         drawn = None if self.drawn is None else [self.drawn[row] for row in rows]
-        return Batch(self.inputs[index], [self.keys[row] for row in rows], target, masks, labels, drawn)
+        return Batch(self.inputs[index], [self.keys[row] for row in rows], target, masks, labels, drawn, causes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +82,7 @@ class Benchmark:
     Args:
         methods: attribution methods.
         metrics: what they are measured by. One that looks at the whole explanation (`WHOLE`), such as completeness, is
-            not asked of control maps.
+            not asked of control maps; one that explains again not of those that are `FIXED`.
         controls: maps that are measured beside the methods.
         named: from a class to its name.
 
@@ -113,7 +121,12 @@ class Benchmark:
 
     def items(self, name: str) -> dict[str, str]:
         """By name of the metrics that are asked of a method or control map, what their results are found by."""
-        asked = {label: m for label, m in self.metrics.items() if name in self.methods or not m.WHOLE}
+        control = self.controls.get(name)
+        asked = {
+            label: metric
+            for label, metric in self.metrics.items()
+            if control is None or not (metric.WHOLE or (control.FIXED and metric.explanations))
+        }
         return {label: settings_identity(label, metric) for label, metric in asked.items()}
 
     def passes(self, name: str, shape: Sequence[int], classes: int, labels: Iterable[str] | None = None) -> Passes:
@@ -235,7 +248,7 @@ class _Work:
 
     def __init__(self, benchmark: Benchmark, model: nn.Module, batch: Batch) -> None:
         self.benchmark, self.model, self.batch = benchmark, model, batch
-        self.samples = sample_identities(batch.inputs, batch.target, batch.masks)
+        self.samples = sample_identities(batch.inputs, batch.target, batch.truth)
         self._parts: dict[tuple[int, ...], tuple[Batch, Evaluation]] = {}
 
     @property
@@ -272,6 +285,8 @@ class _Work:
         drawn = [place for place, row in enumerate(rows) if self._drawn(row)]
         if drawn:
             tensors |= {MAP: explained.attribution[drawn], "inputs": batch.inputs[drawn]}
+            if isinstance(batch.target, RegionTarget):
+                tensors[REGION] = batch.target.mask[drawn]
         samples, sought = tuple(self.samples[row] for row in rows), tuple(items[label] for label in labels)
         facts = {
             "drawn": [samples[place] for place in drawn],
@@ -294,14 +309,15 @@ class _Work:
     def _part(self, rows: tuple[int, ...]) -> tuple[Batch, Evaluation]:
         if rows not in self._parts:
             part = self.batch.take(rows)
-            self._parts[rows] = part, Evaluation(self.model, part.inputs, part.target, part.masks)
+            self._parts[rows] = part, Evaluation(self.model, part.inputs, part.target, part.truth)
         return self._parts[rows]
 
     def _method(self, name: str, batch: Batch) -> Explain:
         if name in self.benchmark.methods:
             return self.benchmark.methods[name]
         control = self.benchmark.controls[name]
-        return lambda model, inputs, target: control.maps(inputs, batch.keys, batch.masks)  # noqa: ARG005
+        masks = batch.causes if control.NEEDS_CAUSES else batch.masks
+        return lambda model, inputs, target: control.maps(inputs, batch.keys, masks)  # noqa: ARG005
 
 
 def _confidence(evaluation: Evaluation) -> Tensor:

@@ -100,7 +100,8 @@ class Store:
         self._shards.mkdir(parents=True, exist_ok=True)
         path = self._shards / shard.name
         unfinished = path.with_name(f".{path.name}.tmp")  # the same again after a kill, which so leaves nothing behind
-        kept = {name: value.detach().cpu().contiguous() for name, value in shard.tensors.items()}
+        # Copies: what metrics share is one tensor, and safetensors refuses those.
+        kept = {name: value.detach().cpu().contiguous().clone() for name, value in shard.tensors.items()}
         about = {"method": shard.method, "samples": shard.samples, "items": shard.items, "facts": shard.facts}
         note = {"about": json.dumps(about), "origin": json.dumps(self.origin), "sum": _sum(kept)}
         save_file(kept, unfinished, metadata=note)

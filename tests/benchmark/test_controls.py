@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lit_attr._checks import ArgumentError
-from lit_attr.benchmark.controls import CONTROLS, EdgeMap, MaskMap, RandomMap, UniformMap
+from lit_attr.benchmark.controls import CONTROLS, EdgeMap, MaskMap, OracleMap, RandomMap, UniformMap
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 6), (2, 7, 3)])
@@ -44,6 +44,14 @@ def test_the_mask_is_the_map():
 
 
 def test_by_name():
-    assert CONTROLS.names() == ["edges", "mask", "random", "uniform"]
+    assert CONTROLS.names() == ["edges", "mask", "oracle", "random", "uniform"]
     with pytest.raises(ValueError, match=r"unknown control 'edge'.*did you mean 'edges'"):
         CONTROLS.build_all(["edge"])
+
+
+def test_the_oracle_is_what_is_known_and_nothing_without_it():
+    causes = torch.rand(2, 4, 4) > 0.5
+    assert OracleMap.NEEDS_CAUSES
+    assert torch.equal(OracleMap().maps(torch.rand(2, 3, 4, 4), ["a", "b"], causes)[:, 0], causes.float())
+    with pytest.raises(ArgumentError, match="data whose causes are not known"):
+        OracleMap().maps(torch.rand(2, 3, 4, 4), ["a", "b"], None)

@@ -12,7 +12,7 @@ from _reference.comparing import EDGES, KEYS, Counting, StoppedError, batches, b
 from lit_attr._checks import ArgumentError
 from lit_attr.attribution import ConfusionFeature, IntegratedGradients, Saliency
 from lit_attr.benchmark import Batch, Benchmark, Store, collect
-from lit_attr.benchmark.controls import RandomMap
+from lit_attr.benchmark.controls import MaskMap, OracleMap, RandomMap
 from lit_attr.benchmark.runner import measure
 from lit_attr.metrics import (
     AverageSensitivity,
@@ -23,6 +23,7 @@ from lit_attr.metrics import (
     KLGap,
     MaxSensitivity,
     PointingGame,
+    RelevanceMass,
 )
 from lit_attr.targets import PixelTarget, RegionTarget
 
@@ -234,6 +235,34 @@ def test_masks_reach_the_metrics():
     model = Counting()
     expected.update(model, batch.inputs, None, Saliency()(model, batch.inputs), masks=masks)
     assert float(shard.tensors[f"value/{shard.items[0]}"].mean()) == float(expected.compute())
+
+
+def test_causes_are_for_localisation_and_the_oracle_and_masks_for_the_rest():
+    masks, causes = torch.zeros(2, 4, 4, dtype=torch.bool), torch.zeros(2, 4, 4, dtype=torch.bool)
+    masks[:, :2], causes[:, 1:] = True, True
+    batch = Batch(images()[:2], KEYS[:2], None, masks, causes=causes)
+    asked = Benchmark({}, {"mass": RelevanceMass()}, {"mask": MaskMap(), "oracle": OracleMap()})
+    for part in (batch, batch.take([1])):
+        mask, oracle = (shard.tensors[f"value/{shard.items[0]}"] for shard in measure(asked, Counting(), part))
+        torch.testing.assert_close(mask, torch.full_like(mask, 0.5))
+        torch.testing.assert_close(oracle, torch.ones_like(oracle))
+    other = Batch(images()[:2], KEYS[:2], None, masks)
+    samples = [measure(asked_of(), Counting(), one)[0].samples for one in (batch, other)]
+    assert not set(samples[0]) & set(samples[1])  # measured anew, where other causes are known
+
+
+def test_what_explains_again_is_not_asked_of_maps_that_stay_where_they_are():
+    metrics = {"insertion": Insertion(steps=2), "stable": MaxSensitivity(draws=1)}
+    asked = Benchmark({"saliency": Saliency()}, metrics, {"mask": MaskMap(), "random": RandomMap()})
+    assert {name: list(asked.items(name)) for name in asked.identities} == {
+        "saliency": ["insertion", "stable"],
+        "mask": ["insertion"],
+        "random": ["insertion", "stable"],
+    }
+
+
+def asked_of():
+    return Benchmark({}, {"mass": RelevanceMass()}, {"mask": MaskMap()})
 
 
 class Pixels(torch.nn.Module):

@@ -36,6 +36,13 @@ def paths(store):
     return sorted((store.folder / "shards").iterdir())
 
 
+def test_what_metrics_share_is_written_for_each(store):
+    both = torch.tensor([True, False])
+    store.write(shard(tensors={"defined/gap": both, "defined/drop": both}))
+    (read,) = store.shards()
+    assert all(torch.equal(read.tensors[f"defined/{name}"], both) for name in ("gap", "drop"))
+
+
 def test_what_is_written_is_read(store):
     written = shard()
     store.write(written)

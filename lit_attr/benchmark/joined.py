@@ -1,0 +1,142 @@
+"""Several runs of one benchmark, of other models and data sets, told together: one long table and one page."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_attr._files import whole
+from lit_attr.benchmark.page import table_section
+from lit_attr.benchmark.statistics import paired_bootstrap
+from lit_attr.benchmark.tables import ARROWS, Cell, Table, number
+from lit_attr.visual.html import document, section
+
+__all__ = ["join_runs"]
+
+
+class _Run(NamedTuple):
+    """One run, as it lies in its folder."""
+
+    folder: str
+    summary: dict[str, Any]
+    rows: list[dict[str, str]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.summary['model']} on {self.summary['data']}"
+
+    def scores(self, metric: str, methods: Sequence[str]) -> NDArray[np.float64]:
+        """The value of each sample, `[methods, samples]`, NaN where there is none."""
+        samples = {sample: i for i, sample in enumerate(dict.fromkeys(row["sample"] for row in self.rows))}
+        found = np.full((len(methods), len(samples)), np.nan)
+        for row in self.rows:
+            if row["metric"] == metric and row["method"] in methods and row["value"]:
+                found[methods.index(row["method"]), samples[row["sample"]]] = float(row["value"])
+        return found
+
+
+def join_runs(folder: str | Path, baseline: str = "") -> Path:
+    """Write `table.csv` and `index.html` over all runs of a benchmark in the folders below, each whole or not at all.
+
+    The table has a row per model, data set, sample, method and metric; the page, for each metric, the means of all runs
+    with bootstrap intervals, and the paired differences to a method. Runs that are not finished are left out.
+
+    Args:
+        folder: with a folder for each run, as `write_files` leaves it.
+        baseline: a method or control map that the others are compared with; "" for none.
+
+    Returns:
+        The page.
+
+    Raises:
+        FileNotFoundError: for a folder without a finished run.
+    """
+    folder = Path(folder)
+    runs = [
+        _read(path.parent) for path in sorted(folder.glob("*/summary.json")) if (path.parent / "table.csv").is_file()
+    ]
+    if not runs:
+        msg = f"`folder`: {folder} has no finished run of a benchmark below it"
+        raise FileNotFoundError(msg)
+    text = io.StringIO(newline="")
+    rows = [row for run in runs for row in _rows(run)]
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write(folder / "table.csv", text.getvalue())
+    _write(folder / "index.html", _page(runs, baseline))
+    return folder / "index.html"
+
+
+def _read(folder: Path) -> _Run:
+    with (folder / "table.csv").open(newline="") as file:
+        return _Run(folder.name, json.loads((folder / "summary.json").read_text()), list(csv.DictReader(file)))
+
+
+def _rows(run: _Run) -> Iterator[dict[str, str]]:
+    """The long table of a run, with what it is of and the fill of the metric, where that has one."""
+    protocols = {label: metric["protocol"] for label, metric in run.summary["metrics"].items()}
+    for row in run.rows:
+        fill = str(protocols[row["metric"]].get("fill", ""))
+        yield {"model": run.summary["model"], "data": run.summary["data"], "fill": fill, **row}
+
+
+def _page(runs: Sequence[_Run], baseline: str) -> str:
+    names = list(dict.fromkeys(name for run in runs for name in run.summary["methods"]))
+    metrics = {label: metric["higher_is_better"] for run in runs for label, metric in run.summary["metrics"].items()}
+    links = "".join(
+        f'<li><a href="{escape(run.folder)}/index.html">{escape(run.name)}</a>: {run.summary["samples"]} samples'
+        f"{escape(_told(run))}</li>"
+        for run in runs
+    )
+    parts = [section("Runs", f"<ul>{links}</ul>")]
+    for label, higher in metrics.items():
+        parts.append(table_section(_means(runs, names, label, label + ARROWS[higher])))
+        if baseline in names:
+            parts.append(table_section(_differences(runs, names, label, baseline)))
+    return document("lit_attr benchmark", "Attribution methods, compared", f"{len(runs)} runs", "\n".join(parts))
+
+
+def _told(run: _Run) -> str:
+    return f"; {run.summary['regions']}" if "regions" in run.summary else ""
+
+
+def _means(runs: Sequence[_Run], names: list[str], label: str, title: str) -> Table:
+    rows = [[Cell(name)] for name in names]
+    for run in runs:
+        means = paired_bootstrap(run.scores(label, names)).means
+        for i in range(len(names)):
+            rows[i].append(_interval(means.value[i], means.low[i], means.high[i]))
+    notes = ["Mean over the samples of a run, and its bootstrap interval of 95 %; an arrow points to better."]
+    return Table(title, ["method", *(run.name for run in runs)], rows, notes)
+
+
+def _differences(runs: Sequence[_Run], names: list[str], label: str, baseline: str) -> Table:
+    others, base = [name for name in names if name != baseline], names.index(baseline)
+    rows = [[Cell(name)] for name in others]
+    for run in runs:
+        found = paired_bootstrap(run.scores(label, names)).differences
+        for row, name in zip(rows, others, strict=True):
+            at = (names.index(name), base)
+            row.append(_interval(found.value[at], found.low[at], found.high[at]))
+    notes = [f"Mean over the samples of the difference to {baseline} on the same sample, and its interval of 95 %."]
+    return Table(f"{label}: difference to {baseline}", ["method", *(run.name for run in runs)], rows, notes)
+
+
+def _interval(value: float, low: float, high: float) -> Cell:
+    """A mean with its interval; the mean alone where that is unknown, a dash where there is none."""
+    told = number(float(value))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return told
+    return Cell(f"{told.text} [{number(float(low)).text}, {number(float(high)).text}]", told.value)
+
+
+def _write(path: Path, text: str) -> None:
+    with whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")

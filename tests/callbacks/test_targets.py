@@ -1,0 +1,142 @@
+"""The regions of a benchmark: on the disk, the same for whoever measures again."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from _reference.foreign import trainer
+from _reference.squares import VOID, Colours, Squares, loader
+from lit_attr.callbacks import BenchmarkCallback
+from lit_attr.callbacks._regions import dense_logits
+from lit_attr.callbacks._targets import RegionList
+from lit_attr.regions import RegionChoice, find_regions
+
+FEW = {"rim": 1, "min_others": 0.0}
+CHOICE = RegionChoice(**FEW)
+
+
+def compare(**settings):
+    settings = {
+        "methods": {"hires_cam": {}},
+        "metrics": {"region_deletion": {"steps": 4, "draws": 1}, "relevance_mass": {}},
+        "controls": ["random", "mask", "oracle"],
+        "num_samples": 4,
+        "num_images": 1,
+        "confidence_edges": [],
+        "regions": CHOICE,
+        "folder": "found",
+        **settings,
+    }
+    return BenchmarkCallback(**settings)
+
+
+def run(tmp_path, data=None, module=None, **settings):
+    trainer(tmp_path, compare(**settings)).validate(module or Colours(), data or loader(), verbose=False)
+    with (tmp_path / "found/table.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def values(rows, method, metric):
+    return {row["sample"]: float(row["value"]) for row in rows if (row["method"], row["metric"]) == (method, metric)}
+
+
+def expected():
+    """Keys, classes and masks of all regions of the first images, by a plain loop."""
+    found = {}
+    for number in range(6):
+        image, mask = (part[None] for part in Squares(6)[number])
+        _, target, _ = find_regions(dense_logits(Colours().eval(), image), mask, ignore_index=VOID, **FEW)
+        for i, index in enumerate(target.index.tolist()):
+            found[f"{number:06d}_{index}"] = (target.mask[i], target.others[i])
+    return found
+
+
+def test_regions_are_found_once_and_kept(tmp_path):
+    rows = run(tmp_path, num_samples=6)
+    (folder,) = (tmp_path / "found/regions").iterdir()
+    listed = RegionList(folder, CHOICE)
+    assert {row.key for row in listed.rows} == set(expected()) == {row["sample"] for row in rows}
+    for key, (mask, others) in expected().items():
+        stored = torch.from_numpy(np.array(Image.open(folder / f"{key}.png")))
+        assert torch.equal(stored == 1, mask)
+        assert torch.equal(stored == 2, others)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = run(tmp_path, num_samples=6)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert again == rows
+    assert listed.told in (tmp_path / "found/index.html").read_text()
+
+
+def test_the_hash_tells_other_regions(tmp_path):
+    run(tmp_path)
+    (folder,) = (tmp_path / "found/regions").iterdir()
+    told = RegionList(folder, CHOICE).told
+    path = next(folder.glob("*.png"))
+    other = Image.open(path)
+    other.putpixel((0, 0), 1)
+    other.save(path)
+    assert RegionList(folder, CHOICE).told != told
+    assert RegionList(folder, CHOICE).told.split(",")[0] == told.split(",")[0]
+
+
+def test_other_images_and_choices_have_lists_of_their_own(tmp_path):
+    run(tmp_path)
+    run(tmp_path, num_samples=3)
+    run(tmp_path, regions=RegionChoice("gt", **FEW))
+    run(tmp_path, data=loader(sizes=((18, 24),)))
+    assert len(list((tmp_path / "found/regions").iterdir())) == 4
+
+
+def test_batches_change_nothing(tmp_path):
+    rows = run(tmp_path, num_samples=6, batch_size=6)
+    (tmp_path / "found").rename(tmp_path / "first")
+    one = run(tmp_path, num_samples=6, batch_size=1)
+    for pair in (("hires_cam", "region_deletion"), ("mask", "relevance_mass")):
+        assert values(one, *pair) == pytest.approx(values(rows, *pair), abs=1e-5)
+
+
+def test_the_oracle_knows_the_cause_and_the_mask_the_region(tmp_path):
+    rows = run(tmp_path, data=loader(third=True))
+    assert set(values(rows, "oracle", "relevance_mass").values()) == {1.0}
+    assert max(values(rows, "mask", "relevance_mass").values()) <= 1.0
+    assert values(rows, "mask", "region_deletion") != values(rows, "oracle", "region_deletion")
+
+
+def test_without_causes_there_is_no_oracle(tmp_path):
+    rows = run(tmp_path)
+    assert {row["method"] for row in rows} == {"hires_cam", "random", "mask"}
+    assert set(values(rows, "mask", "relevance_mass").values()) == {1.0}
+
+
+def test_trying_everything_leaves_nothing(tmp_path):
+    trainer(tmp_path, compare(), fast_dev_run=True).validate(Colours(), loader(), verbose=False)
+    assert list(tmp_path.rglob("*.csv")) == []
+
+
+def test_nothing_to_explain_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no region of the chosen images is to be explained"):
+        run(tmp_path, regions=RegionChoice(min_area=1.0))
+
+
+def test_runs_of_a_suite_are_told_together(tmp_path):
+    class Other(Colours):
+        pass
+
+    for module, data in ((Colours(), loader()), (Other(), loader())):
+        settings = {"suite": "both", "folder": None, "baseline": "random"}
+        trainer(tmp_path, compare(**settings)).validate(module, data, verbose=False)
+    folder = tmp_path / "benchmark/both"
+    assert sorted(path.name.split("_")[0] for path in folder.iterdir() if path.is_dir()) == ["Colours", "Other"]
+    with (folder / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["model"], row["data"]) for row in rows} == {("Colours", "Squares"), ("Other", "Squares")}
+    assert "difference to random" in (folder / "index.html").read_text()
+
+
+@pytest.mark.parametrize("wrong", [{"baseline": "dea"}, {"suite": "a/b"}])
+def test_unknown_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be"):
+        compare(**wrong)
