@@ -4,6 +4,7 @@ from lit_attr.callbacks.benchmark import BenchmarkCallback
 from lit_attr.callbacks.explanations import ExplanationCallback
 from lit_attr.callbacks.robust_segmentation import SegmentationRobustnessCallback
 from lit_attr.callbacks.robustness import RobustnessCallback
+from lit_attr.callbacks.run_report import ReportCallback
 from lit_attr.callbacks.sigma import SIGMARefresh
 from lit_attr.callbacks.writer import ExplanationWriter
 
@@ -11,6 +12,7 @@ __all__ = [
     "BenchmarkCallback",
     "ExplanationCallback",
     "ExplanationWriter",
+    "ReportCallback",
     "RobustnessCallback",
     "SIGMARefresh",
     "SegmentationRobustnessCallback",

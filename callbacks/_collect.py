@@ -10,7 +10,6 @@ import lightning as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
 from torch.utils.data import (
@@ -63,14 +62,6 @@ def choose(size: int, count: int, seed: int) -> list[int]:
         (True, 3, 5)
     """
     return torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:count].tolist()
-
-
-def due(trainer: L.Trainer, before: int, every_n_epochs: int) -> bool:
-    """Whether a callback is to work that did so in the epoch `before`; always at the end, and out of fit."""
-    epoch, end = trainer.current_epoch, trainer.max_epochs or -1
-    waiting = before < epoch < before + every_n_epochs
-    last = 0 < end <= epoch + (trainer.check_val_every_n_epoch or 1)
-    return trainer.state.fn != TrainerFn.FITTING or last or not waiting
 
 
 def choose_samples(trainer: L.Trainer, count: int, seed: int) -> list[int]:

@@ -178,6 +178,22 @@ def _write_files(folder: Path, report: Report, epoch: int, step: int, summary: N
             for group, found in groups.items():
                 numbers = [float(found.value), float(found.standard_error), *(getattr(found, name) for name in _COUNTS)]
                 writer.writerow([epoch, step, method, metric, group, *numbers])
+    _write_curves(folder / "curves.csv", report, epoch, step)
+
+
+def _write_curves(path: Path, report: Report, epoch: int, step: int) -> None:
+    """The mean curves, a line per point."""
+    if not report.curves:
+        return
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if file.tell() == 0:
+            writer.writerow(["epoch", "step", "metric", "along", "method", "position", "value"])
+        for metric, by_method in report.curves.items():
+            for method, values in by_method.items():
+                for i, value in enumerate(values):
+                    position = i / max(1, len(values) - 1)
+                    writer.writerow([epoch, step, metric, report.along[metric], method, position, value])
 
 
 def _table(report: Report, epoch: int, step: int) -> tuple[list[str], list[list[str | float]]]:

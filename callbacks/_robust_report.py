@@ -23,7 +23,7 @@ from lit_attr.visual.images import RGB
 
 COLUMNS = [
     *("epoch", "step", "stage", "name", "strength", "value", "accuracy", "low", "high", "success", "samples"),
-    *("linf", "l2", "linf_mean", "l2_mean", "forwards", "backwards", "seconds"),
+    *("linf", "l2", "linf_mean", "l2_mean", "forwards", "backwards", "seconds", "axis"),
 ]
 Cell = str | float | int | bool | None
 
@@ -121,13 +121,14 @@ class RobustReport:
 
     def table(self, epoch: int, step: int, stage: str) -> list[list[Cell]]:
         """A row per trial; the first is that of the clean samples, the last the worst case."""
-        rows = [self._row("clean", "", None, self.summary(), 0.0)]
+        rows = [self._row("clean", "", None, self.summary())]
         for trial in self.trials:
             seconds = sum(record.tried[trial.key].seconds for record in self.records)
-            rows.append(self._row(trial.name, trial.strength, trial.value, self.summary(trial), seconds))
+            row = self._row(trial.name, trial.strength, trial.value, self.summary(trial), seconds, trial.axis)
+            rows.append(row)
         worst = self.worst()
         if worst is not None:
-            rows.append(self._row("worst_case", "", None, worst, 0.0))
+            rows.append(self._row("worst_case", "", None, worst))
         return [[epoch, step, stage, *row] for row in rows]
 
     def samples(self) -> tuple[list[str], list[list[Cell]]]:
@@ -140,9 +141,11 @@ class RobustReport:
         return ["index", "label", "prediction", "clean", *keys], rows
 
     @staticmethod
-    def _row(name: str, strength: str, value: float | None, s: RobustSummary, seconds: float) -> list[Cell]:
+    def _row(
+        name: str, strength: str, value: float | None, s: RobustSummary, seconds: float = 0.0, axis: str = ""
+    ) -> list[Cell]:
         numbers = [s.accuracy, s.low, s.high, s.success_rate, s.samples, s.linf, s.l2, s.linf_mean, s.l2_mean]
-        return [name, strength, "" if value is None else value, *numbers, *s.passes, seconds]
+        return [name, strength, "" if value is None else value, *numbers, *s.passes, seconds, axis]
 
     def _outcome(self, trial: Trial | None) -> Outcome:
         clean = torch.tensor([record.clean for record in self.records], dtype=torch.bool)

@@ -59,16 +59,21 @@ class Trial:
 
 
 def attack_trials(attacks: Iterable[str] | Mapping[str, Any], eps: Sequence[float | str] = ()) -> list[Trial]:
-    """The attacks as given, and each that has an eps at those of the curve.
+    """The attacks as given, and each that has an eps at those of the curve, but for those with `curve: false`.
 
     Example:
-        >>> [trial.key for trial in attack_trials({"pgd": {"eps": "4/255"}}, ["2/255", 4 / 255, 0.5])]
-        ['pgd/2_255', 'pgd/4_255', 'pgd/0.5']
+        >>> attacks = {"pgd": {"eps": "4/255"}, "autoattack": {"curve": False}}
+        >>> [trial.key for trial in attack_trials(attacks, ["2/255", 4 / 255, 0.5])]
+        ['pgd/2_255', 'pgd/4_255', 'pgd/0.5', 'autoattack/8_255']
     """
-    given = {k: _read(v) for k, v in attacks.items()} if isinstance(attacks, Mapping) else list(attacks)
-    built = get_attacks(given)
+    settings = _read(attacks) if isinstance(attacks, Mapping) else {}
+    alone = {name for name, each in settings.items() if isinstance(each, dict) and not _wants_curve(each)}
+    built = get_attacks(settings or list(attacks))
     curve = numbers("eps", [_read(e) for e in eps], "numbers above 0, or texts like 8/255", _positive) if eps else ()
-    trials = [trial for name, attack in built.items() for trial in _of_attack(name, attack, sorted(set(curve)))]
+    along = sorted(set(curve))
+    trials = [
+        trial for name, attack in built.items() for trial in _of_attack(name, attack, [] if name in alone else along)
+    ]
     return _distinct("attacks", trials)
 
 
@@ -119,6 +124,14 @@ def _of_attack(name: str, attack: Attack, curve: Sequence[float]) -> Iterator[Tr
         same = abs(value - own) <= 1e-9
         changed = attack if same else attack.at_radius(value)
         yield Trial(name, strength_name(value, steps=flat), value, axis, changed, own=same, in_curve=bool(curve))
+
+
+def _wants_curve(settings: dict[str, Any]) -> bool:
+    """Take out of an attack's settings what is none of the attack."""
+    wanted = settings.pop("curve", True)
+    if not isinstance(wanted, bool):
+        raise ArgumentError("curve", wanted, "true or false")
+    return wanted
 
 
 def _of_corruption(name: str, settings: Any) -> Iterator[Trial]:

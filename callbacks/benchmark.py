@@ -20,13 +20,16 @@ from lit_attr.benchmark import (
     CONTROLS,
     Batch,
     Benchmark,
+    Comparison,
     Progress,
     Results,
     Store,
     collect,
+    compare,
     join_runs,
     model_identity,
     paper_tables,
+    place_tables,
     print_tables,
     score_tables,
     write_files,
@@ -45,7 +48,8 @@ from lit_attr.callbacks._progress import Advance, progress_line
 from lit_attr.callbacks._targets import choose_regions
 from lit_attr.metrics import METRICS
 from lit_attr.regions import RegionChoice
-from lit_attr.visual import log_curves, log_images, log_table
+from lit_attr.visual import critical_difference_picture, log_curves, log_images, log_table
+from lit_attr.visual.images import RGB
 
 __all__ = ["BenchmarkCallback"]
 
@@ -55,8 +59,9 @@ class BenchmarkCallback(L.Callback):
 
     Works where `ExplanationCallback` works. Results are written per sample as they come; a run that was killed goes on
     where it was when the same command is given again, with any number of processes. In `folder` are then `table.csv`
-    (a row per sample, method and metric), `summary.json`, `index.html` with sortable tables, curves, plots and panels,
-    and `shards/`, which may be removed when nothing shall be added. Tables are printed, those of the papers among them.
+    (a row per sample, method and metric), `comparisons.csv` (a row per metric and pair), `summary.json`, `index.html`
+    with sortable tables, ranks, curves, plots and panels, and `shards/`, which may be removed when nothing shall be
+    added. Tables are printed, those of the papers and the places that the differences leave among them.
 
     Args:
         methods: names, or a mapping from the name to tell results under to settings or an instance (see
@@ -119,6 +124,7 @@ class BenchmarkCallback(L.Callback):
         if suite is not None and (not suite or Path(suite).name != suite):
             raise ArgumentError("suite", suite, "a name for a folder, without a slash")
         self.suite, self.baseline = suite, baseline
+        self.written: Path | None = None  # the folder of the last results, on rank zero
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a strategy that splits the model."""
@@ -215,9 +221,9 @@ class BenchmarkCallback(L.Callback):
         """Files, loggers and terminal; on rank zero."""
         model, data = _names(trainer)
         scores, papers = score_tables(results), paper_tables(results, model, data)
-        pictures = write_files(
-            folder, results, scores, papers, {"model": model, "data": data, **about, "seed": self.seed}
-        )
+        told, comparisons = {"model": model, "data": data, **about, "seed": self.seed}, compare(results, seed=self.seed)
+        pictures = write_files(folder, results, scores, papers, told, comparisons)
+        self.written = folder
         drawn = list(results.maps)[: len(pictures)]
         log_images(trainer.loggers, "benchmark/panels", pictures, [f"sample {key}" for key in drawn], 0)
         for table in scores[:1]:
@@ -233,7 +239,10 @@ class BenchmarkCallback(L.Callback):
                 points = len(next(iter(curves.values())))
                 places = [i / max(1, points - 1) for i in range(points)]
                 log_curves(trainer.loggers, f"benchmark/curves/{label}", places, curves, metric.ALONG, 0)
-        _print(results, [*scores, *papers], folder)
+        if trainer.loggers:
+            named = {one.metric: _ranks_picture(one) for one in comparisons if one.ranks.samples}
+            log_images(trainer.loggers, "benchmark/ranks", list(named.values()), list(named), 0)
+        _print(results, [*scores, *papers, *place_tables(results, comparisons)], folder)
         if self.suite is not None and self.folder is None:
             path = join_runs(folder.parent, self.baseline)
             rank_zero_info(f"All runs of the suite together: {path}")
@@ -259,7 +268,7 @@ class _Line:
 
     def __call__(self, progress: Progress) -> None:
         if self._advance is None:
-            line = progress_line(self._trainer, "Benchmark, passes", round(progress.total))
+            line = progress_line(self._trainer, "Benchmark", round(progress.total))
             self._advance = self._stack.enter_context(line)
         left = progress.seconds_left
         note = "" if left is None else f", {timedelta(seconds=round(left))} left after {progress.at}"
@@ -273,6 +282,13 @@ def _names(trainer: L.Trainer) -> tuple[str, str]:
     model, dataset = getattr(module, "hparams", {}).get("model"), getattr(data, "hparams", {}).get("dataset")
     known = type(data or validation_loader(trainer).dataset).__name__
     return model if isinstance(model, str) else type(module).__name__, dataset if isinstance(dataset, str) else known
+
+
+def _ranks_picture(comparison: Comparison) -> RGB:
+    ranks, names = comparison.ranks, comparison.names
+    cliques = [[names[i] for i in clique] for clique in ranks.cliques]
+    mean = dict(zip(names, ranks.ranks.tolist(), strict=True))
+    return critical_difference_picture(mean, cliques, ranks.distance, comparison.metric)
 
 
 @rank_zero_only

@@ -19,7 +19,6 @@ from lit_attr.callbacks._collect import (
     Samples,
     choose_samples,
     class_name,
-    due,
     gather,
     own_samples,
     require_whole_model,
@@ -27,6 +26,7 @@ from lit_attr.callbacks._collect import (
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._regions import Explained, with_regions
 from lit_attr.callbacks._report import Overlay, Record, Report, class_summaries, score_name, write_report
+from lit_attr.callbacks._rounds import Rounds
 from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion, RegionDeletion, RegionInsertion
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.metrics._explaining import explain
@@ -76,6 +76,10 @@ class ExplanationCallback(L.Callback):
             probabilities, as `explain/<method>/<metric>/below_0.7` and `.../from_0.7`.
         seed: chooses the samples.
         name: begins the logged names and names the folder; a second callback in one Trainer needs one of its own.
+        at_test: explain at test too, samples of the test set.
+
+    Attributes:
+        report: the scores of each sample in the last round of this run, of all processes; None before.
 
     Raises:
         ValueError: for an unknown name or setting, or a number out of range.
@@ -98,10 +102,10 @@ class ExplanationCallback(L.Callback):
         seed: int = 0,
         name: str = "explain",
         regions: RegionChoice = RegionChoice(),  # noqa: B008 - it is frozen
+        at_test: bool = False,
     ) -> None:
         super().__init__()
         positive_int("num_samples", num_samples)
-        positive_int("every_n_epochs", every_n_epochs)
         not_negative_int("num_images", num_images)
         one_of("target", target, ["predicted", "label"])
         if not name or Path(name).name != name:
@@ -116,9 +120,9 @@ class ExplanationCallback(L.Callback):
         for metric in (metric for named in self.metrics.values() for metric in named.values()):
             metric.split_by_confidence(*confidence_edges)
         self.num_samples, self.num_images, self.name = num_samples, num_images, name
-        self.every_n_epochs, self.target, self.seed, self.regions = every_n_epochs, target, seed, regions
-        self._last: dict[str, float] = {}
-        self._epoch = 0  # of the last scores
+        self.target, self.seed, self.regions, self.at_test = target, seed, regions, at_test
+        self._rounds = Rounds(every_n_epochs)
+        self.report: Report | None = None
 
     @property
     def state_key(self) -> str:
@@ -136,6 +140,7 @@ class ExplanationCallback(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse a strategy that splits the model, and a Trainer with another callback of this name."""
+        self.report = None
         if self.methods:
             require_whole_model(trainer)
         every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
@@ -145,11 +150,11 @@ class ExplanationCallback(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last scores, so that a resumed run goes on logging them, and the method that was chosen."""
-        return {"last": self._last, "epoch": self._epoch, "chosen": self._auto.chosen if self._auto else ""}
+        return {**self._rounds.state_dict(), "chosen": self._auto.chosen if self._auto else ""}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last scores, and the chosen method where it is still among the candidates."""
-        self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
+        self._rounds.load_state_dict(state_dict)
         chosen = state_dict.get("chosen", "")
         if self._auto is not None and chosen in self._auto.candidates():
             self._auto.chosen = chosen
@@ -163,18 +168,28 @@ class ExplanationCallback(L.Callback):
             if trainer.sanity_checking:
                 self._explain(trainer, pl_module, 1, Counter())
                 return
-            if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
-                counts = Counter[str]()
-                records = self._explain(trainer, pl_module, self.num_samples, counts)
-                report = self._summary(records)
-                self._last = {f"{self.name}/{label}": value for label, value in report.scores.items()}
-                every = gather([counts])
-                for reason in sorted({reason for one in every for reason in one}):  # zeros, which a sum drops, too
-                    self._last[f"{self.name}_regions/{reason}"] = float(sum(one[reason] for one in every))
-                self._epoch = trainer.current_epoch
-                write_report(trainer, report, self.name)
-        # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
-        pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+            if self._rounds.due(trainer):
+                self._rounds.found(trainer, self._round(trainer, pl_module))
+        self._rounds.log(pl_module)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same at test, where that is asked for."""
+        if trainer.barebones or not (self.methods and self.at_test):
+            return
+        with private_rng(pl_module.device):
+            scores = self._round(trainer, pl_module)
+        pl_module.log_dict(scores, sync_dist=True, batch_size=1)
+
+    def _round(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
+        """Explain, score, write; the scores by logged name, the same on every rank."""
+        counts = Counter[str]()
+        self.report = self._summary(self._explain(trainer, module, self.num_samples, counts))
+        write_report(trainer, self.report, self.name)
+        found = {f"{self.name}/{label}": value for label, value in self.report.scores.items()}
+        every = gather([counts])
+        for reason in sorted({reason for one in every for reason in one}):  # zeros, which a sum drops, too
+            found[f"{self.name}_regions/{reason}"] = float(sum(one[reason] for one in every))
+        return found
 
     def _explain(
         self, trainer: L.Trainer, module: L.LightningModule, num_samples: int, counts: Counter[str]

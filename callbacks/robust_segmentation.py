@@ -13,9 +13,10 @@ from lit_attr._checks import ArgumentError, positive_int
 from lit_attr._guard import private_rng
 from lit_attr._view import looking_at
 from lit_attr.attacks import Attack
-from lit_attr.callbacks._collect import batch_of, choose_samples, due, require_whole_model
+from lit_attr.callbacks._collect import batch_of, choose_samples, require_whole_model
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._robust_trials import attack_trials
+from lit_attr.callbacks._rounds import Rounds, log_everywhere
 from lit_attr.modules.segmentation_scores import SegmentationScores
 from lit_attr.targets import PixelTarget, logits_of
 
@@ -38,7 +39,8 @@ class SegmentationRobustnessCallback(L.Callback):
     Args:
         attacks: names, or a mapping from the name to log under to settings or an instance (see `get_attacks`). Numbers
             may be written as texts like `8/255`.
-        eps: further eps at which each attack is tried; steps grow with it.
+        eps: further eps at which each attack is tried; steps grow with it. One with `curve: false` among its settings
+            is tried at its own alone.
         every_n_epochs: try again when this many epochs have passed, and at the last validation of `max_epochs`. In
             between the last numbers are logged again.
         num_samples: number of samples, at most all.
@@ -64,7 +66,6 @@ class SegmentationRobustnessCallback(L.Callback):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        positive_int("every_n_epochs", every_n_epochs)
         positive_int("num_samples", num_samples)
         self._trials = {trial.key: trial.do for trial in attack_trials(attacks, eps)}
         self._test_trials = self._trials
@@ -72,9 +73,8 @@ class SegmentationRobustnessCallback(L.Callback):
             self._test_trials = {trial.key: trial.do for trial in attack_trials(test_attacks, eps)}
         if not (self._trials and self._test_trials):
             raise ArgumentError("attacks", attacks, "at least one attack")
-        self.every_n_epochs, self.num_samples, self.seed = every_n_epochs, num_samples, seed
-        self._last: dict[str, float] = {}
-        self._epoch = 0
+        self.num_samples, self.seed, self._rounds = num_samples, seed, Rounds(every_n_epochs)
+        self._shown: dict[str, float] = {}
 
     @property
     def state_key(self) -> str:
@@ -95,11 +95,11 @@ class SegmentationRobustnessCallback(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last numbers, so that a resumed run goes on logging them."""
-        return {"last": self._last, "epoch": self._epoch}
+        return self._rounds.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last numbers."""
-        self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
+        self._rounds.load_state_dict(state_dict)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Try and log; in the sanity check of the Trainer, try everything on one sample and keep nothing."""
@@ -108,24 +108,25 @@ class SegmentationRobustnessCallback(L.Callback):
         if trainer.sanity_checking:
             self._round(trainer, pl_module, 1)
             return
-        if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
-            self._last, self._epoch = self._round(trainer, pl_module, self.num_samples), trainer.current_epoch
-        # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
-        pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+        if self._rounds.due(trainer):
+            self._rounds.found(trainer, self._round(trainer, pl_module, self.num_samples))
+        self._rounds.log(pl_module)
+        self._shown = self._rounds.last
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same at test, with the attacks of the test."""
         if not trainer.barebones:
-            self._last = self._round(trainer, pl_module, self.num_samples)
-            pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+            self._shown = self._round(trainer, pl_module, self.num_samples)
+            log_everywhere(pl_module, self._shown)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Print the last numbers, on rank zero."""
-        if self._last and trainer.is_global_zero and not trainer.barebones:
+        if self._shown and trainer.is_global_zero:
             table = Table("attack", "mIoU", title=f"Mean IoU under attack ({_STAGES[stage]})")
-            for name, value in self._last.items():
-                table.add_row(escape(name.removeprefix("robust/").replace("_", "/")), f"{value:.3f}")
+            for name, value in self._shown.items():
+                table.add_row(escape(_readable(name)), f"{value:.3f}")
             Console().print(table)
+        self._shown = {}
 
     def _round(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> dict[str, float]:
         """The numbers by logged name, the same on every rank."""
@@ -143,6 +144,12 @@ class SegmentationRobustnessCallback(L.Callback):
                         update(scores[key], module, images[counts], masks[counts], attack)
                         advance(len(images))
         return {f"robust/{key}": float(score.compute().miou) for key, score in scores.items()}
+
+
+def _readable(name: str) -> str:
+    """A logged name, with eps as it was written."""
+    attack, _, eps = name.removeprefix("robust/").partition("/")
+    return f"{attack} {eps.replace('_', '/')}".rstrip()
 
 
 def update(

@@ -14,12 +14,12 @@ from lit_attr._checks import ArgumentError, not_negative_int, positive_int
 from lit_attr._guard import private_rng
 from lit_attr._view import Passes, looking_at
 from lit_attr.attacks import Attack, WalkingAttack
+from lit_attr.attacks.attack import rightly
 from lit_attr.attribution import METHODS, Method
 from lit_attr.callbacks._collect import (
     Samples,
     choose_samples,
     class_name,
-    due,
     gather,
     own_samples,
     require_whole_model,
@@ -27,6 +27,7 @@ from lit_attr.callbacks._collect import (
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._robust_report import Record, RobustReport, Tried, print_robust_report, write_robust_report
 from lit_attr.callbacks._robust_trials import Trial, attack_trials, check_names, corruption_trials
+from lit_attr.callbacks._rounds import Rounds, log_everywhere
 from lit_attr.corruptions import Corruption
 from lit_attr.metrics import GradientMasking, Outcome
 from lit_attr.metrics.robust_accuracy import predicted_right, robust_accuracy
@@ -68,7 +69,8 @@ class RobustnessCallback(L.Callback):
             Numbers may be written as texts like `8/255`.
         corruptions: names, or a mapping to settings, in which `severity`, `sigma` or `amount` may be a list. Without it
             all severities are tried, of noise those of ImageNet-C.
-        eps: further eps at which each attack that has one is tried, for its curve; steps grow with it.
+        eps: further eps at which each attack that has one is tried, for its curve; steps grow with it. One with
+            `curve: false` among its settings is tried at its own alone.
         every_n_epochs: try again when this many epochs have passed, and at the last validation of `max_epochs`. In
             between the last numbers are logged again, so that a monitored name always exists.
         num_samples: number of samples at validation, at most all.
@@ -80,6 +82,9 @@ class RobustnessCallback(L.Callback):
         sanity: check at test whether gradients are masked, with the first attack that goes in several steps.
         seed: chooses the samples.
         name: begins the logged names and names the folder; a second callback in one Trainer needs one of its own.
+
+    Attributes:
+        report: what became of each sample in the last round of this run, of all processes; None before.
 
     Raises:
         ValueError: for an unknown name or setting, a number out of range, or nothing to try.
@@ -108,7 +113,6 @@ class RobustnessCallback(L.Callback):
         super().__init__()
         positive_int("num_samples", num_samples)
         positive_int("test_samples", num_samples if test_samples is None else test_samples)
-        positive_int("every_n_epochs", every_n_epochs)
         not_negative_int("num_images", num_images)
         if not name or Path(name).name != name:
             raise ArgumentError("name", name, "a name for a folder, without a slash")
@@ -122,10 +126,8 @@ class RobustnessCallback(L.Callback):
         self._method = _method(explain)
         self._checks = self._gradient_masking() if sanity else None
         self.num_samples, self.test_samples, self.num_images = num_samples, test_samples or num_samples, num_images
-        self.every_n_epochs, self.seed, self.name = every_n_epochs, seed, name
-        self._last: dict[str, float] = {}
-        self._epoch = 0  # of the last numbers
-        self._report: RobustReport | None = None
+        self.seed, self.name, self._rounds = seed, name, Rounds(every_n_epochs)
+        self.report: RobustReport | None = None
 
     @property
     def state_key(self) -> str:
@@ -140,7 +142,7 @@ class RobustnessCallback(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Refuse what cannot work: a model in parts, one class only, another callback of this name."""
         require_whole_model(trainer)
-        self._report = None
+        self.report = None
         for owner in (pl_module, getattr(trainer, "datamodule", None)):
             classes = getattr(owner, "num_classes", None)
             if isinstance(classes, int) and classes < 2:
@@ -151,11 +153,11 @@ class RobustnessCallback(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last numbers, so that a resumed run goes on logging them."""
-        return {"last": self._last, "epoch": self._epoch}
+        return self._rounds.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last numbers."""
-        self._last, self._epoch = dict(state_dict["last"]), int(state_dict["epoch"])
+        self._rounds.load_state_dict(state_dict)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Try, log and draw; in the sanity check of the Trainer, try everything on one sample and keep nothing."""
@@ -165,21 +167,19 @@ class RobustnessCallback(L.Callback):
             with private_rng(pl_module.device):
                 self._try_all(trainer, pl_module, num_samples=1)
             return
-        if due(trainer, self._epoch, self.every_n_epochs) or not self._last:
-            self._last, self._epoch = self._round(trainer, pl_module, self.num_samples), trainer.current_epoch
-        # Every rank holds the same numbers; synchronising them is what Lightning expects of epoch-level values.
-        pl_module.log_dict(self._last, sync_dist=True, batch_size=1)
+        if self._rounds.due(trainer):
+            self._rounds.found(trainer, self._round(trainer, pl_module, self.num_samples))
+        self._rounds.log(pl_module)
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same at test, with the attacks of the test."""
         if not trainer.barebones and self.trials(testing=True):
-            pl_module.log_dict(self._round(trainer, pl_module, self.test_samples), sync_dist=True, batch_size=1)
+            log_everywhere(pl_module, self._round(trainer, pl_module, self.test_samples))
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Print the last table, on rank zero."""
-        if self._report is not None and trainer.is_global_zero:
-            print_robust_report(self._report, f"Robustness ({_STAGES[stage]})")
-        self._report = None
+        if self.report is not None and trainer.is_global_zero:
+            print_robust_report(self.report, f"Robustness ({_STAGES[stage]})")
 
     def _round(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> dict[str, float]:
         """Try everything, gather, write; the numbers by logged name, the same on every rank."""
@@ -187,9 +187,9 @@ class RobustnessCallback(L.Callback):
             records = gather(self._try_all(trainer, module, num_samples))
             records.sort(key=lambda record: record.order)
             checks = self._checks.judge(_columns(records)) if self._checks is not None and trainer.testing else []
-            self._report = RobustReport(self.trials(testing=trainer.testing), records, checks)
-            write_robust_report(trainer, self._report, self.name)
-        return {f"{self.name}/{label}": value for label, value in self._report.scores().items()}
+            self.report = RobustReport(self.trials(testing=trainer.testing), records, checks)
+            write_robust_report(trainer, self.report, self.name)
+        return {f"{self.name}/{label}": value for label, value in self.report.scores().items()}
 
     def _try_all(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples."""
@@ -218,7 +218,7 @@ class RobustnessCallback(L.Callback):
     ) -> list[Record]:
         named, evidence = class_name(trainer), _evidence(module, samples, samples.images)
         predicted, labels = evidence.argmax(1).tolist(), samples.labels.tolist()
-        clean = predicted_right(module, samples.images, samples.labels).tolist()
+        clean = rightly(evidence, samples.labels.cpu()).tolist()
         measured: dict[str, Tensor] = {}
         if self._checks is not None and trainer.testing:
             measured = self._checks.measure(module, samples.images, samples.labels)

@@ -1,11 +1,13 @@
 """The image and the label in an item, or a batch, of other people's data sets."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
+
+Label: TypeAlias = int | Tensor
 
 INPUTS = ("image", "images", "pixel_values", "input", "inputs", "x")
 LABELS = ("label", "labels", "target", "targets", "y")
@@ -28,25 +30,28 @@ def places(item: Any) -> tuple[Any, Any]:
     raise ArgumentError("an item of the training set", got, accepted)
 
 
-def image_and_label(item: Any) -> tuple[Any, int]:
-    """The image of an item as it is, and its class index.
+def image_and_label(item: Any) -> tuple[Any, Label]:
+    """The image of an item as it is, and its class index; or its mask, int64 `[H, W]`.
 
     Raises:
-        ArgumentError: as `places` does, and for a label that is no class index.
+        ArgumentError: as `places` does, and for a label that is neither.
     """
     image, label = (item[place] for place in places(item))
     if isinstance(label, Tensor) and label.numel() != 1:
-        raise ArgumentError("the label of an item", f"a tensor of shape {tuple(label.shape)}", "a class index")
+        if label.dim() == 2 and not label.is_floating_point():
+            return image, label.as_subclass(Tensor).long()
+        accepted = "a class index, or an integer mask [H, W]"
+        raise ArgumentError("the label of an item", f"a tensor of shape {tuple(label.shape)}", accepted)
     return image, int(label)
 
 
-def with_image(item: Any, image: Any) -> Any:
-    """The item with another image; what else is in it is kept."""
-    place, _ = places(item)
+def with_image(item: Any, image: Any, label: Any = None) -> Any:
+    """The item with another image, and where one is given with another label; what else is in it is kept."""
+    place, labelled = places(item)
+    changes = {place: image} if label is None else {place: image, labelled: label}
     if isinstance(item, Mapping):
-        return {**item, place: image}
-    changed = [*item]
-    changed[place] = image
+        return {**item, **changes}
+    changed = [changes.get(at, part) for at, part in enumerate(item)]
     if isinstance(item, list):
         return changed
     return type(item)(*changed) if hasattr(item, "_fields") else tuple(changed)

@@ -14,13 +14,14 @@ from torchvision.transforms.v2 import functional as F
 from lit_attr._checks import ArgumentError
 from lit_attr._guard import private_rng
 from lit_attr.datamodules._distributed import size_of
-from lit_attr.datamodules._items import image_and_label, with_image
+from lit_attr.datamodules._items import Label, image_and_label, with_image
+from lit_attr.datamodules._masked import MaskedDataset
 
 _READ_TWICE = 16  # of samples that are augmented at random, one will differ
 
 
-class PlainSamples(Dataset[tuple[Tensor, int]]):
-    """The samples of a training set as they are evaluated: (float32 `[C, H, W]` in [0, 1], class index).
+class PlainSamples(Dataset[tuple[Tensor, Label]]):
+    """The samples of a training set as they are evaluated: (float32 `[C, H, W]` in [0, 1], class index or mask).
 
     Where the data set has a `transform` (as those of torchvision and ours, also below `Subset`s), the one of the
     evaluated set takes its place. Else the samples are taken as they are.
@@ -52,7 +53,7 @@ class PlainSamples(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return size_of(self._plain)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Label]:
         image, label = image_and_label(self._plain[index])
         if not isinstance(image, Tensor):
             image = F.to_image(image)
@@ -64,30 +65,48 @@ class PlainSamples(Dataset[tuple[Tensor, int]]):
 class AugmentedVariants(Dataset[Any]):
     """Variants as items of the training set: augmented as its own samples are, with the label of their source.
 
+    A mask is that of the source as it is evaluated, as the variant was made of it, and is augmented with the variant.
+
     Args:
         dataset: the training set.
         images: the variants by number, as a bank stores them (`Bank.image`).
         numbers: which of them, and in which order.
         sources: of each, the index of its source in the training set.
+        samples: those that variants were made of, for their masks; None where a mask is as the data set stores it.
     """
 
-    def __init__(self, dataset: Dataset[Any], images: Any, numbers: list[int], sources: list[int]) -> None:
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        images: Any,
+        numbers: list[int],
+        sources: list[int],
+        samples: PlainSamples | None = None,
+    ) -> None:
         self.dataset, self.images, self.numbers, self.sources = dataset, images, numbers, sources
+        self.samples = samples
         self._transform = getattr(_leaf(dataset), "transform", None) if _has_transform(dataset) else None
         self._raw = with_transform(dataset, None) if _has_transform(dataset) else dataset
 
     def augmented_as(self, dataset: Dataset[Any]) -> "AugmentedVariants":
         """The same variants, augmented as another reading of the training set is."""
-        return AugmentedVariants(dataset, self.images, self.numbers, self.sources)
+        return AugmentedVariants(dataset, self.images, self.numbers, self.sources, self.samples)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, place: int) -> Any:
         item = self._raw[self.sources[place]]
-        raw, _ = image_and_label(item)
+        raw, label = image_and_label(item)
         image: Any = _like(self.images(self.numbers[place]), raw)
-        return with_image(item, image if self._transform is None else self._transform(image))
+        if isinstance(label, Tensor) and self.samples is not None:
+            label = self.samples[self.sources[place]][1]
+        mask = label if isinstance(label, Tensor) else None
+        if self._transform is None:
+            return with_image(item, image, mask)
+        if isinstance(_leaf(self.dataset), MaskedDataset):  # whose transform moves both
+            return with_image(item, *self._transform(image, mask))
+        return with_image(item, self._transform(image), mask)
 
 
 def with_transform(dataset: Dataset[Any], transform: Any) -> Dataset[Any]:
@@ -104,8 +123,8 @@ def with_transform(dataset: Dataset[Any], transform: Any) -> Dataset[Any]:
     return same
 
 
-def _as_it_is(image: Any) -> Any:
-    return image
+def _as_it_is(image: Any, *masks: Any) -> Any:
+    return (image, *masks) if masks else image
 
 
 def _leaf(dataset: Dataset[Any]) -> Any:

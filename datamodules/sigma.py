@@ -18,6 +18,7 @@ from lit_attr.attribution import SIGMA
 from lit_attr.bank import Bank, BankError, build_bank
 from lit_attr.bank._progress import Advance
 from lit_attr.bank._ranks import on_rank_zero
+from lit_attr.bank._region import class_of
 from lit_attr.bank.build import Precision, Stored
 from lit_attr.bank.store import Store, digest_of
 from lit_attr.datamodules._choice import choose_variants
@@ -34,6 +35,9 @@ class SIGMADataModule(L.LightningDataModule):
     Variants are made of training samples only, and only where a bank's sources are the training samples of now, each
     of which is compared, are they used: a bank that was made with another split is refused. They are augmented as the
     training samples are. Validation, test and prediction are those of `base`, as are all other attributes.
+
+    Of a segmenter's data it is the largest region of an image that has lost its confidence (see `build_bank`), and the
+    mask of the source is the label, moved as the augmentation moves the variant. Images must be of one size.
 
     In `fit`, a bank that is not there (or not finished) is made first, by all processes, with the weights of
     `checkpoint` in the module that is about to be trained. A model of another kind makes a bank with
@@ -53,6 +57,7 @@ class SIGMADataModule(L.LightningDataModule):
         sigma: settings of `SIGMA`; the number of paths is 1 if not given.
         stored: "uint8" or "float16".
         precision: "32", or "bf16" for walks in bfloat16.
+        background: of masks: a class whose region is taken only where there is no other; None for none.
         seed: of the choices, not of the walks.
 
     Attributes:
@@ -84,6 +89,7 @@ class SIGMADataModule(L.LightningDataModule):
         sigma: dict[str, Any] = {},  # noqa: B006 - never changed; None would hide it from --help
         stored: Stored = "uint8",
         precision: Precision = "32",
+        background: int | None = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -101,6 +107,8 @@ class SIGMADataModule(L.LightningDataModule):
         self._rules: dict[str, Any] = {"balance": balance, "reached_only": reached_only, "max_l2": max_l2}
         self._rules |= {"min_ssim": min_ssim, "seed": seed}
         self._kept: dict[str, Any] = {"stored": stored, "precision": precision}
+        ignored = int(getattr(base, "ignore_index", 255))
+        self._region: dict[str, Any] = {"background": background, "ignore_index": ignored}  # of masks
         self.variants: AugmentedVariants | None = None
         self._hparams = base.hparams  # a checkpoint is evaluated with the data of `base`
         if hasattr(base, "_hparams_name"):
@@ -194,7 +202,9 @@ class SIGMADataModule(L.LightningDataModule):
             folder = folder.with_name(f"{folder.name}_fast_dev_run")
         chosen = torch.randperm(len(samples), generator=torch.Generator().manual_seed(self._seed))[:count]
         indices: Sequence[int] = chosen.sort().values.tolist()
-        return build_bank(folder, model, samples, indices=indices, sigma=sigma, advance=advance, **self._kept)
+        return build_bank(
+            folder, model, samples, indices=indices, sigma=sigma, advance=advance, **self._kept, **self._region
+        )
 
     def _join(self, bank: Bank) -> None:
         """Choose variants, of which each is of a sample of the training set of now."""
@@ -203,8 +213,8 @@ class SIGMADataModule(L.LightningDataModule):
         rules = self._rules | ({"reached_only": False} if self._trying else {})  # two steps lead nowhere
         numbers = choose_variants(bank.columns, round(self._ratio * len(samples)), **rules)
         sources = bank.columns["index"][numbers]
-        on_rank_zero(lambda: _require_sources(bank, samples, numbers.tolist()))
-        self.variants = AugmentedVariants(training, bank.image, numbers.tolist(), sources.tolist())
+        on_rank_zero(lambda: _require_sources(bank, samples, numbers.tolist(), self._region))
+        self.variants = AugmentedVariants(training, bank.image, numbers.tolist(), sources.tolist(), samples)
         told = f"{len(numbers)} of {len(bank)} variants in {bank.folder} join {len(samples)} training samples"
         if not len(numbers) and self._ratio:
             reached = int(bank.columns["reached"].sum())
@@ -249,7 +259,7 @@ def _load(model: nn.Module, checkpoint: Path) -> None:
         raise ArgumentError("checkpoint", checkpoint, accepted) from error
 
 
-def _require_sources(bank: Bank, samples: PlainSamples, numbers: list[int]) -> None:
+def _require_sources(bank: Bank, samples: PlainSamples, numbers: list[int], region: dict[str, Any]) -> None:
     """Refuse a bank with variants of anything but the training samples of now, such as images that validate."""
     seen: set[int] = set()
     for number in numbers:
@@ -258,7 +268,7 @@ def _require_sources(bank: Bank, samples: PlainSamples, numbers: list[int]) -> N
             continue
         seen.add(index)
         found = samples[index] if index < len(samples) else None
-        if found is None or found[1] != label or digest_of(found[0]) != digest:
+        if found is None or class_of(found[1], **region) != label or digest_of(*found) != digest:
             msg = (
                 f"`bank`: {bank.folder} has variants of other images (training sample {index} is not the one that it "
                 "was made of): it was made with another data set, split or size; some may be images that validate"

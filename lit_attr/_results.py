@@ -1,6 +1,6 @@
 """The tables at the end of a command."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import lightning as L
@@ -56,6 +56,30 @@ def print_comparison(title: str, values: Mapping[str, Mapping[str, float]]) -> N
         table.add_column(escape(run), justify="right")
     for name in sorted({name for found in values.values() for name in found}):
         table.add_row(escape(name), *(f"{found[name]:.4f}" if name in found else "" for found in values.values()))
+    _show(Console(), table)
+
+
+@rank_zero_only
+def print_paired(
+    title: str, names: Sequence[str], rows: Iterable[tuple[str, float, float, float, float, float, int]]
+) -> None:
+    """Print measures of the same samples under two models.
+
+    Args:
+        title: of the table.
+        names: of the two.
+        rows: of each measure its name, both means, the difference, the ends of its interval, and the number of samples.
+            A difference whose interval has no zero in it is bold.
+    """
+    table = Table(title=title)
+    table.add_column("measure")
+    for name in (*names, "difference", "95 % interval", "samples"):
+        table.add_column(escape(name), justify="right")
+    for measure, first, second, difference, low, high, samples in rows:
+        shown = f"{difference:+.4f}"
+        shown = f"[bold]{shown}[/bold]" if low > 0 or high < 0 else shown
+        interval = f"{low:+.4f} to {high:+.4f}"
+        table.add_row(escape(measure), f"{first:.4f}", f"{second:.4f}", shown, interval, str(samples))
     _show(Console(), table)
 
 

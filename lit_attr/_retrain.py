@@ -13,10 +13,12 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_attr._compare import compare
 from lit_attr._results import logged_values, print_comparison
 from lit_attr._run_dir import run_dir
+from lit_attr.attribution import SIGMA
 from lit_attr.bank.store import Store
-from lit_attr.callbacks import SIGMARefresh
+from lit_attr.callbacks import RobustnessCallback, SIGMARefresh
 from lit_attr.datamodules import SIGMADataModule
 
 
@@ -40,8 +42,17 @@ def retrain(cli: LightningCLI, sigma: Mapping[str, Any], **fit: Any) -> None:
         cli.datamodule = SIGMADataModule(cli.datamodule, **{**sigma, "checkpoint": checkpoint, "bank": bank})
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
         values["with variants"] = logged_values(cli.trainer)
-    if len(values) > 1:
-        print_comparison("Last validation", values)
+        if len(values) > 1:
+            print_comparison("Last validation", values)
+        robust = any(isinstance(callback, RobustnessCallback) for callback in cli.trainer.callbacks)  # type: ignore[attr-defined]
+        if checkpoint is not None and robust:
+            _set_beside(cli, str(checkpoint), place, sigma)
+
+
+def _set_beside(cli: LightningCLI, without: str, place: Path | None, sigma: Mapping[str, Any]) -> None:
+    """Test both on the same samples."""
+    checkpoints = {"without variants": without, "with variants": _checkpoint(cli.trainer, place, "with_variants")}
+    compare(cli.trainer, cli.model, cli.datamodule, checkpoints, SIGMA(**{"paths": 1} | sigma["sigma"]))
 
 
 def _first(cli: LightningCLI, place: Path | None, fit: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
@@ -51,7 +62,7 @@ def _first(cli: LightningCLI, place: Path | None, fit: Mapping[str, Any]) -> tup
     every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
     every[:] = [callback for callback in every if not isinstance(callback, SIGMARefresh)]
     trainer.fit(**fit)
-    values, checkpoint = logged_values(trainer), _checkpoint(trainer, place)
+    values, checkpoint = logged_values(trainer), _checkpoint(trainer, place, "without_variants")
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):  # else the second training would go on with its run
             logger.experiment.finish()
@@ -60,12 +71,12 @@ def _first(cli: LightningCLI, place: Path | None, fit: Mapping[str, Any]) -> tup
     return checkpoint, values
 
 
-def _checkpoint(trainer: L.Trainer, place: Path | None) -> str:
+def _checkpoint(trainer: L.Trainer, place: Path | None, name: str) -> str:
     """The best one, or the model as it is; on all ranks."""
     callback = trainer.checkpoint_callback
     best = callback.best_model_path if isinstance(callback, ModelCheckpoint) else ""
     if not best:
-        best = str((place or run_dir(trainer)) / "checkpoints" / "without_variants.ckpt")
+        best = str((place or run_dir(trainer)) / "checkpoints" / f"{name}.ckpt")
         trainer.save_checkpoint(best)
     return trainer.strategy.broadcast(best)
 

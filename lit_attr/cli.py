@@ -22,13 +22,16 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 import lit_attr
 from lit_attr._cli_errors import one_line
+from lit_attr._compare import compare
 from lit_attr._results import Results
 from lit_attr._retrain import retrain
 from lit_attr._save_config import SaveConfig
-from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, SIGMARefresh
+from lit_attr.attribution import SIGMA
+from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, ReportCallback, SIGMARefresh
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, SIGMADataModule
 from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
+from lit_attr.report.command import main as report
 
 __all__ = ["LitAttrCLI", "main"]
 
@@ -70,6 +73,12 @@ class LitAttrCLI(LightningCLI):
     `--ckpt_path`, the model's and the data's settings are those of the checkpoint, unless they are given.
     """
 
+    def __init__(self, *classes: type, args: Sequence[str] | None = None, **settings: Any) -> None:
+        given = sys.argv[1:] if args is None else args
+        commands = set(self.subcommands())
+        self._asked = commands & set(given) or commands  # all, where only a config can tell
+        super().__init__(*classes, args=list(given), **settings)
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a checkpoint come first, so that what was typed is laid over them."""
         stored = _settings_of_checkpoint(args)
@@ -92,6 +101,7 @@ class LitAttrCLI(LightningCLI):
         if path and path not in _KEYWORDS and ":" not in path and not Path(path).exists():
             msg = f"`ckpt_path`: there is no file '{path}'"
             raise FileNotFoundError(msg)
+        self._require_against(config)
         if config.get("lr_scheduler") and not config.get("optimizer"):
             msg = "`lr_scheduler` has no effect without an `optimizer`; give both"
             raise ValueError(msg)
@@ -99,6 +109,19 @@ class LitAttrCLI(LightningCLI):
             rank_zero_info("No `--ckpt_path`: the model has the weights that it starts with, which may be random.")
         if self.subcommand != "fit":  # the callbacks of training have nothing to restore
             warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
+
+    @staticmethod
+    def _require_against(config: Any) -> None:
+        """Refuse to compare what cannot be compared."""
+        against, path = config.get("against"), config.get("ckpt_path")
+        if not against:
+            return
+        if not path or against == path:
+            msg = f"`against` is '{against}', which is compared with `ckpt_path`; give another checkpoint as that"
+            raise ValueError(msg)
+        if not Path(against).is_file():
+            msg = f"`against`: there is no file '{against}'"
+            raise FileNotFoundError(msg)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Callbacks with keys of their own, so that each of their settings can be given on the command line."""
@@ -112,11 +135,17 @@ class LitAttrCLI(LightningCLI):
         parser.add_class_arguments(SIGMADataModule, "sigma", skip={"base"}, instantiate=False)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        if subcommand not in self._asked:  # a name without settings: to read all signatures takes a tenth of a second
+            self._subcommand_method_arguments[subcommand] = []
+            return self.init_parser(**kwargs)
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand == "predict":
             parser.set_defaults({"return_predictions": False})  # they are written to files, not kept in memory
         elif subcommand != "fit":
             parser.set_defaults({"verbose": False})  # the table at the end says the same
+        if subcommand == "test":
+            told = "another checkpoint: test both, and tell how `ckpt_path` differs from it on the same samples"
+            parser.add_argument("--against", type=str | None, default=None, help=told)
         return parser
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
@@ -134,9 +163,9 @@ class LitAttrCLI(LightningCLI):
         if not has_results:
             kwargs["logger"] = False
         trainer = super().instantiate_trainer(**kwargs)
-        if has_results:
-            # The last one, when the progress bar has stopped; Lightning declares the list nowhere.
-            trainer.callbacks.append(Results())  # type: ignore[attr-defined]
+        # The last ones, when the progress bar has stopped and all files are written.
+        last = [*([Results()] if has_results else []), ReportCallback()]
+        trainer.callbacks.extend(last)  # type: ignore[attr-defined]  # Lightning declares the list nowhere
         return trainer
 
     def fit(self, **settings: Any) -> None:
@@ -145,6 +174,16 @@ class LitAttrCLI(LightningCLI):
             retrain(self, self._get(self.config_init, "sigma").as_dict(), **settings)
         else:
             self.trainer.fit(**settings)
+
+    def test(self, **settings: Any) -> None:
+        """Test; with `against`, two checkpoints."""
+        other, path = self._get(self.config_init, "against"), settings["ckpt_path"]
+        if not other:
+            self.trainer.test(**settings)
+            return
+        sigma = SIGMA(**{"paths": 1} | self._get(self.config_init, "sigma").sigma)
+        told = f"Test of {path} against {other}"
+        compare(self.trainer, self.model, self.datamodule, {"against": other, "ckpt_path": path}, sigma, told)
 
     def before_predict(self) -> None:
         """Tell the writer the checkpoint, so that images that are finished are not even read."""
@@ -160,6 +199,10 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: the arguments without the program's name; None takes those of the process.
     """
+    args = list(sys.argv[1:] if args is None else args)
+    if args[:1] == ["report"]:
+        report(args[1:])
+        return
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
     default = str(files("lit_attr.configs") / "default.yaml")
     common = {"default_config_files": [default], "allow_abbrev": False}
@@ -181,7 +224,7 @@ def main(args: Sequence[str] | None = None) -> None:
                     **{command: dict(common) for command in LitAttrCLI.subcommands()},
                 },
                 save_config_callback=SaveConfig,
-                args=list(sys.argv[1:] if args is None else args),
+                args=args,
             )
         except (ValueError, TypeError, OSError, RuntimeError, MisconfigurationException) as error:
             told = _told_to_the_user(error)

@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 from _reference.command import QUICK, prepare, refused
 from _reference.fake_data import write_images, write_tree
 from _reference.foreign import trainer
+from _reference.processes import run
 from lit_attr.attribution import IntegratedGradients
-from lit_attr.cli import main
+from lit_attr.cli import LitAttrCLI, main
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, read_image
 from lit_attr.modules import Classifier, Segmenter
 
@@ -112,6 +113,17 @@ def test_every_part_can_be_set_on_the_command_line(capsys, args, path, expected)
     for key in path.split("."):
         found = found[int(key) if key.isdigit() else key]
     assert found == expected
+
+
+@pytest.mark.parametrize(("args", "built"), [(["fit", "--model", "validate"], 2), (["--config", "c.yaml"], 4)])
+def test_settings_are_read_of_the_commands_that_are_named(tmp_path, monkeypatch, capsys, args, built):
+    """Of all where none is, for then a config may name one."""
+    (tmp_path / "c.yaml").write_text("validate: {trainer: {max_epochs: many}}")
+    add, seen = LitAttrCLI._add_arguments, []
+    monkeypatch.setattr(LitAttrCLI, "_add_arguments", lambda cli, parser: (seen.append(parser), add(cli, parser)))
+    line = refused(capsys, *args)
+    assert len(seen) == built
+    assert line.startswith("`model`: no LightningModule 'validate'" if built == 2 else "`trainer.max_epochs` must be")
 
 
 def test_configs_are_laid_over_each_other_in_order(tmp_path, capsys):
@@ -431,14 +443,21 @@ def test_newcomers_command_asks_nothing_connects_nowhere_and_is_quiet(tmp_path):
     assert not re.search("warning|error|tip:", done.stderr, re.IGNORECASE), done.stderr
 
 
+def typed(args):
+    """In a process of its own, whose command Lightning repeats where it starts another one."""
+    sys.argv = [str(ROOT / "train.py"), *args]
+    main(args)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
-@pytest.mark.parametrize("command", ["fit", "validate"])
+@pytest.mark.parametrize(
+    ("command", "strategy"), [("fit", "ddp"), ("validate", "ddp"), ("fit", "ddp_spawn"), ("validate", "ddp_fork")]
+)
 def test_the_folder_that_is_named_is_the_one_that_was_written(tmp_path, command, strategy):
-    """Spawned processes count the runs on their own."""
-    two = ["--trainer.strategy", strategy, "--trainer.devices", "2"]
-    done = in_a_process(tmp_path, command, *QUICK, *two)
-    assert done.returncode == 0, done.stderr
+    """Lightning starts the second process, or both; these count the runs on their own."""
+    args = [command, *QUICK, "--trainer.strategy", strategy, "--trainer.devices", "2"]
+    done = run(tmp_path, __file__, "typed", args)
+    assert done.statuses == [0], done.stderr
     [line] = [line for line in done.stdout.splitlines() if line.startswith("Results, pictures and config: ")]
     assert line.endswith("runs/lit_attr/version_0")
     [config] = tmp_path.rglob("config*.yaml")
@@ -451,19 +470,11 @@ def test_fewer_samples_than_processes_are_refused_in_one_line(tmp_path):
     data = ["--data.dataset", "folder", "--data.root", "data", "--data.size", "8", "--data.batch_size", "2"]
     model = ["--model.num_classes", "2", "--model.mean", "[0.5,0.5,0.5]", "--model.std", "[0.5,0.5,0.5]"]
     two = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
-    done = in_a_process(tmp_path, "fit", *QUICK, *data, *model, *two)
-    assert done.returncode == 2
+    done = run(tmp_path, __file__, "typed", ["fit", *QUICK, *data, *model, *two])
+    assert done.statuses == [2]
     assert done.stderr.splitlines()[-1] == (
         "error: `trainer.devices` must be at most the number of samples to evaluate (1), got 2 processes"
     )
-
-
-def in_a_process(folder, *args):
-    """The command from another folder, without terminal."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "train.py"), *args]
-    pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    return subprocess.run(command, cwd=folder, env=environment, check=False, timeout=300, **pipes)
 
 
 def test_one_setting_of_one_method_can_be_typed(monkeypatch):

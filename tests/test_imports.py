@@ -1,40 +1,41 @@
 """What importing the library costs: nothing that explaining a plain module does not need."""
 
-import subprocess
-import sys
-
 import pytest
 
 import lit_attr
+from _reference.processes import run
 
 LIGHTNING = {"lightning.pytorch", "matplotlib", "torchvision"}
 ON_USE = {"wandb", "torchattacks", "captum", "skimage", "sklearn", "timm"}
 
 
-def heavy(statement, given="pass"):
-    """Which heavy packages a statement brings into a new process, beyond what another one brought before it."""
+def heavy(folder, *statements):
+    """Which heavy packages each of the statements brings beyond those before it, in a process that has only torch."""
     code = f"""
 import sys
-def loaded():
-    return {{name for name in {LIGHTNING | ON_USE} if name in sys.modules}}
-{given}
-before = loaded()
-{statement}
-print(*loaded() - before)
+before = set()
+for statement in {statements}:
+    exec(statement)
+    loaded = {{name for name in {LIGHTNING | ON_USE} if name in sys.modules}}
+    print(*loaded - before)
+    before = loaded
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(found.stdout.split())
+    done = run(folder, "builtins", "exec", code, preloaded="torch")
+    assert done.statuses == [0], done.stderr
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("module", ["lit_attr", "lit_attr.attribution", "lit_attr.visual"])
-def test_light(module):
-    assert heavy(f"import {module}") == set()
+def test_light(tmp_path):
+    statements = ["import lit_attr", "import lit_attr.attribution", "import lit_attr.visual"]
+    assert heavy(tmp_path, *statements) == [set(), set(), set()]
 
 
-def test_the_choice_comes_on_use():
-    """`lit_attr.select` is there without a word more, and brings what the metrics bring."""
-    assert heavy("import lit_attr; lit_attr.select", given="import torchmetrics") == set()
-    assert heavy("import lit_attr; lit_attr.select") == heavy("import torchmetrics")
+def test_metrics_and_the_choice_bring_nothing_beyond_torchmetrics(tmp_path):
+    """Which itself brings matplotlib and torchvision, as of 1.9. `lit_attr.select` is there without a word more."""
+    choice = "import lit_attr; lit_attr.select"
+    brought, *more = heavy(tmp_path, "import torchmetrics", "import lit_attr.metrics", choice)
+    assert more == [set(), set()]
+    assert heavy(tmp_path, choice) == [brought]
 
 
 def test_an_unknown_name_is_refused():
@@ -42,15 +43,11 @@ def test_an_unknown_name_is_refused():
         _ = lit_attr.choose
 
 
-def test_metrics_bring_nothing_beyond_torchmetrics():
-    """Which itself brings matplotlib and torchvision, as of 1.9."""
-    assert heavy("import lit_attr.metrics", given="import torchmetrics") == set()
-
-
-def test_the_command_line_brings_no_service_and_no_oracle():
+def test_the_command_line_brings_no_service_and_no_oracle(tmp_path):
     """It imports modules, datamodules and callbacks."""
-    assert heavy("import lit_attr.cli, lit_attr.datamodules") <= LIGHTNING
+    (brought,) = heavy(tmp_path, "import lit_attr.cli, lit_attr.datamodules")
+    assert brought <= LIGHTNING
 
 
-def test_heavy_packages_would_be_seen():
-    assert heavy("import matplotlib") == {"matplotlib"}
+def test_heavy_packages_would_be_seen(tmp_path):
+    assert heavy(tmp_path, "pass", "import matplotlib") == [set(), {"matplotlib"}]

@@ -1,16 +1,13 @@
 """Two trainings by one command."""
 
 import csv
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from _reference.command import QUICK, prepare
+from _reference.processes import command
 from lit_attr.bank import Bank, model_hash
 from lit_attr.cli import main
 
@@ -89,11 +86,8 @@ def test_two_processes_make_the_bank_of_one_and_train(tmp_path, runs):
     main(["fit", *QUICK])
     few = [*QUICK, *FEW, "--sigma.fraction", "0.1", "--sigma.checkpoint", str(runs / "version_0/checkpoints/last.ckpt")]
     main(["fit", *few, "--sigma.bank", "one"])
-    command = [sys.executable, str(Path(__file__).parents[1] / "train.py"), "fit", *few, "--sigma.bank", "two"]
-    command += ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.enable_progress_bar", "false"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    two = ["--sigma.bank", "two", "--trainer.enable_progress_bar", "false"]
+    command(tmp_path, "fit", *few, *two, processes=2)
     one, two = Bank(tmp_path / "one"), Bank(tmp_path / "two")
     assert len(list((tmp_path / "two").glob("*.safetensors"))) == 3  # of which each process has made its share
     assert len(one) == 130

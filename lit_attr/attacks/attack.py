@@ -181,6 +181,11 @@ def fooled(evidence: Tensor, walks: Walks) -> Tensor:
     return left_class(evidence, walks) if leaving else at_goal(evidence, walks)
 
 
+def rightly(evidence: Tensor, labels: Tensor) -> Tensor:
+    """Which evidence `[B, K]` is finite and largest at the label, bool `[B]`."""
+    return (evidence.argmax(1) == labels.to(evidence.device)) & evidence.isfinite().all(1)
+
+
 def _towards(points: Tensor, inputs: Tensor) -> Tensor:
     """Points in the inputs' lower precision, no further from the inputs in any feature."""
     found = points.to(inputs.dtype)

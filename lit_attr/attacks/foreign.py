@@ -11,7 +11,7 @@ from lit_attr import updates
 from lit_attr._checks import ArgumentError, not_negative, one_of, positive_int
 from lit_attr._view import Passes, View
 from lit_attr.attacks.attack import ATTACKS, Attack
-from lit_attr.updates import Bounds, Norm, TorchAttacks, Walks, run_torchattacks
+from lit_attr.updates import Bounds, Norm, TorchAttacks, Walks, check_bounds, run_torchattacks
 from lit_attr.updates._torchattacks import attack_name
 
 __all__ = ["AutoAttack", "TorchAttack", "as_torchattack"]
@@ -120,6 +120,7 @@ class AutoAttack(Attack):
         one_of("norm", self.norm, ["linf", "l2"])
         positive_int("steps", self.steps)
         positive_int("queries", self.queries)
+        check_bounds(self.bounds)
 
     @property
     def rule(self) -> TorchAttacks:

@@ -1,6 +1,7 @@
 """Attribution methods: frozen settings, called with a model, samples and a target."""
 
-from lit_attr.attribution._method import METHODS, Explanation, Method, available
+from lit_attr._view import Passes, View
+from lit_attr.attribution._method import METHODS, About, Explanation, Method, available
 from lit_attr.attribution.agi import AGI
 from lit_attr.attribution.attexplore import AttEXplore
 from lit_attr.attribution.big import BIG
@@ -36,6 +37,7 @@ __all__ = [
     "MFABA",
     "RISE",
     "SIGMA",
+    "About",
     "AttEXplore",
     "ConfusionFeature",
     "DeepLift",
@@ -49,8 +51,10 @@ __all__ = [
     "IntegratedGradients",
     "Method",
     "Occlusion",
+    "Passes",
     "Saliency",
     "SmoothGrad",
+    "View",
     "XResCAM",
     "available",
 ]

@@ -17,6 +17,7 @@ from torch import Tensor
 from lit_attr._checks import ArgumentError, positive_int
 from lit_attr._chunks import in_chunks
 from lit_attr._view import Passes, View
+from lit_attr.attribution._cam import images_only
 from lit_attr.attribution._method import METHODS, About, Explanation, Method
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.objectives import Objective, get_objective
@@ -76,8 +77,7 @@ class RISE(Method):
 
     def attribute(self, view: View) -> Explanation:
         """The scores of all masked samples in one stream, then the sum of the masks, which are cheap to make again."""
-        if view.inputs.dim() != 4:
-            raise ArgumentError("inputs", f"shape {tuple(view.inputs.shape)}", "images [B, C, H, W]")
+        images_only(view.inputs.shape)
         masks = _draw(self.masks, self.cells, self.probability, self.seed, view)
         scores = self._scores(view, masks)
         if self.debias:

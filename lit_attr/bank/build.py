@@ -3,6 +3,9 @@
 A shard is the same whoever makes it: which sources it has does not depend on the number of processes, and each walk has
 random numbers of its own, by the key of its source. So processes share the shards among them, and a run that was killed
 is taken up with the next one that is missing.
+
+Of a segmenter's samples it is the confidence in a region that is lost: the mean probability of its class over the true
+pixels of the class that has the most of them.
 """
 
 import dataclasses
@@ -28,14 +31,18 @@ from lit_attr._view import looking_at
 from lit_attr.attribution import SIGMA
 from lit_attr.bank._progress import Advance, progress_bar, rate
 from lit_attr.bank._ranks import on_each_rank, on_rank_zero, rank_and_size
+from lit_attr.bank._region import class_of, target_of
 from lit_attr.bank.store import Bank, Store, digest_of
 from lit_attr.objectives import prob
+from lit_attr.targets import ClassTarget, Target
 
 __all__ = ["Precision", "Stored", "build_bank", "model_hash"]
 
 Stored: TypeAlias = Literal["uint8", "float16"]
 Precision: TypeAlias = Literal["32", "bf16"]
+Labelled: TypeAlias = tuple[Tensor, int | Tensor]
 Samples: TypeAlias = Dataset[tuple[Tensor, int]]
+Sources: TypeAlias = Samples | Dataset[Labelled]  # with class indices, or masks
 
 _WALKS, _ELEMENTS = 512, 2**24  # of a shard at most: what is lost when a run is killed, and what is under way at once
 _FEWEST = 64  # as many as are evaluated at once
@@ -46,13 +53,15 @@ _SSIM_SIDE = 11  # pixels of its window
 def build_bank(  # noqa: PLR0913 - settings of a config
     folder: str | Path,
     model: nn.Module,
-    samples: Samples,
+    samples: Sources,
     *,
     indices: Sequence[int] | None = None,
     sigma: SIGMA = SIGMA(paths=1),  # noqa: B008 - it is frozen
     stored: Stored = "uint8",
     precision: Precision = "32",
     shard_size: int | None = None,
+    background: int | None = 0,
+    ignore_index: int = 255,
     advance: Advance | None = None,
 ) -> Bank:
     """Make the variants without confidence of a data set, or go on with a bank that was begun.
@@ -64,7 +73,8 @@ def build_bank(  # noqa: PLR0913 - settings of a config
         folder: where to write; one that holds another bank is refused.
         model: any module that gives logits; evaluated in eval mode where its parameters are, nothing in it is changed.
         samples: of a length, with items (float `[C, H, W]` in [0, 1], class index), all of one size, and without
-            augmentation: an item must be the same whenever it is read.
+            augmentation: an item must be the same whenever it is read. For a segmenter the class of each pixel, an
+            integer tensor `[H, W]`, stands in the place of the class index.
         indices: of which samples variants are made; None is all.
         sigma: the walks: number of paths per sample, step sizes, epsilon, seed, and `max_batch` in one forward pass.
         stored: in how many bits; "uint8" is for samples in [0, 1]. The walks see samples that are rounded so.
@@ -72,11 +82,14 @@ def build_bank(  # noqa: PLR0913 - settings of a config
             full precision.
         shard_size: walks per shard, which are under way at once; None is 512, fewer of large samples or for a small
             bank, which several processes share too. Another number makes the same walks, up to the rounding of sums.
+        background: of masks: a class whose region is taken only where there is no other; None for none.
+        ignore_index: of masks: the label of pixels that do not count.
         advance: is told of finished variants, in place of a progress bar.
 
     Raises:
-        ValueError: for a setting out of range, samples outside [0, 1] or of several sizes, or a class that the model
-            does not have; `BankError` for a folder with another bank or with a shard that is not as it was written.
+        ValueError: for a setting out of range, samples outside [0, 1] or of several sizes, a mask in which no pixel
+            counts, or a class that the model does not have; `BankError` for a folder with another bank or with a shard
+            that is not as it was written.
         OSError: where the disk has not enough free space; nothing of another bank is touched.
 
     Example:
@@ -93,7 +106,7 @@ def build_bank(  # noqa: PLR0913 - settings of a config
     batch_limit("shard_size", shard_size)
     sources = list(range(len(samples)) if indices is None else indices)  # type: ignore[arg-type]
     positive_int("the number of samples", len(sources))
-    plan = _Plan(model, samples, sigma, stored, precision)
+    plan = _Plan(model, samples, sigma, stored, precision, background, ignore_index)
     first = plan.read(sources[:1])[0]
     if stored == "uint8" and (first[0].dim() != 3 or sigma.bounds not in ("auto", (0, 1))):
         raise ArgumentError("stored", stored, "'float16' for what are no images in [0, 1]")
@@ -158,36 +171,43 @@ class _Plan:
     """How the variants of some samples are made."""
 
     model: nn.Module
-    samples: Samples
+    samples: Sources
     sigma: SIGMA
     stored: Stored
     precision: Precision
+    background: int | None
+    ignore_index: int
 
     @property
     def device(self) -> torch.device:
         return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
 
-    def read(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        return [self.samples[i] for i in indices]
+    def read(self, indices: Sequence[int]) -> list[Labelled]:
+        read = [self.samples[i] for i in indices]
+        return [(image, label if isinstance(label, Tensor) and label.dim() else int(label)) for image, label in read]
+
+    def class_of(self, label: int | Tensor) -> int:
+        return class_of(label, self.background, self.ignore_index)
 
     def shard(self, indices: Sequence[int], finished: Advance) -> dict[str, Tensor]:
         """The variants of some samples and what is known of each, on the CPU."""
-        images, labels = self._batch(indices)
+        images, target, digests = self._batch(indices)
         paths = torch.arange(self.sigma.paths, device=self.device)
         index = torch.tensor(indices, device=self.device)
         keys = paths * _PATH + index[:, None]
         rounded = _levels if self.stored == "uint8" else _half
         with self._precision():
-            found = self.sigma.variants(self.model, images, labels, keys=keys, stored=rounded, finished=finished)
-        variants, sources = found.samples.flatten(0, 1), images.repeat_interleave(self.sigma.paths, 0)
+            found = self.sigma.variants(self.model, images, target, keys=keys, stored=rounded, finished=finished)
+        each = torch.arange(len(images), device=self.device).repeat_interleave(self.sigma.paths)
+        variants, sources = found.samples.flatten(0, 1), images[each]
         confidence = found.confidence
         if self.precision != "32":
-            with looking_at(self.model, variants, labels.repeat_interleave(self.sigma.paths)) as view:
+            with looking_at(self.model, variants, target.take(each)) as view:
                 confidence = view.value(variants, view.rows, prob, self.sigma.max_batch)
         columns = {
             "images": (variants * 255).round().to(torch.uint8) if self.stored == "uint8" else variants.half(),
-            "index": index.repeat_interleave(self.sigma.paths),
-            "label": labels.repeat_interleave(self.sigma.paths),
+            "index": index[each],
+            "label": target.index[each],
             "path": paths.repeat(len(indices)),
             "key": keys.flatten(),
             "confidence": confidence.flatten().float(),
@@ -195,16 +215,17 @@ class _Plan:
             "reached": confidence.flatten() <= self.sigma.epsilon,
             "l2": (variants - sources).flatten(1).norm(dim=1),
             "ssim": _likeness(variants, sources),
-            "digest": torch.tensor([digest_of(image) for image in images]).repeat_interleave(self.sigma.paths),
+            "digest": torch.tensor(digests)[each.cpu()],
         }
         return {name: values.cpu() for name, values in columns.items()}
 
     def duration(self, variants: int, ranks: int) -> str:
         """In words, how long so many take; a step is timed, the number of steps only known afterwards."""
-        images, labels = self._batch(range(min(len(self.samples), 64)))  # type: ignore[arg-type]
-        images = images[torch.arange(min(default_chunk(images), self.sigma.max_batch or 64)) % len(images)]
-        labels = labels[torch.arange(len(images)) % len(labels)]
-        with self._precision(), looking_at(self.model, images, labels) as view:
+        images, target, _ = self._batch(range(min(len(self.samples), 64)))  # type: ignore[arg-type]
+        count = min(default_chunk(images), self.sigma.max_batch or 64)
+        rows = torch.arange(count, device=self.device) % len(images)
+        images = images[rows]
+        with self._precision(), looking_at(self.model, images, target.take(rows)) as view:
             for _ in range(2):  # the first pass makes things ready
                 began = time.perf_counter()
                 view.value(images, view.rows, prob).sum().item()
@@ -213,24 +234,30 @@ class _Plan:
         some, most = (timedelta(seconds=round(n * step * variants / ranks)) for n in steps)
         return f"{some} if {steps[0]} steps each suffice, at most {most}"
 
-    def _batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Images and labels, on the device of the model."""
+    def _batch(self, indices: Sequence[int]) -> tuple[Tensor, Target, list[int]]:
+        """Images and what of them loses its confidence, on the device of the model, and the digests."""
         read = self.read(indices)
         shapes = {tuple(image.shape) for image, _ in read}
         if len(shapes) > 1:
             raise ArgumentError("samples", f"shapes {', '.join(map(str, sorted(shapes)))}", "of one shape")
         images = torch.stack([image for image, _ in read]).to(self.device)
-        return images, torch.tensor([int(label) for _, label in read], device=self.device)
+        masks = [label for _, label in read if isinstance(label, Tensor)]
+        target: Target
+        if masks:
+            target = target_of(torch.stack(masks).to(self.device), self.background, self.ignore_index)
+        else:
+            target = ClassTarget(torch.tensor([int(label) for _, label in read], device=self.device))
+        return images, target, [digest_of(*one) for one in read]
 
     def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self.precision == "32" else torch.autocast(self.device.type, torch.bfloat16)
 
 
-def _origin(plan: _Plan, sources: Sequence[int], shard_size: int, first: tuple[Tensor, int]) -> dict[str, Any]:
+def _origin(plan: _Plan, sources: Sequence[int], shard_size: int, first: Labelled) -> dict[str, Any]:
     """What the variants come from, in plain values; the samples by their number and by some of them."""
     told = hashlib.sha256(repr(sources).encode())
     some = sources[:: max(1, len(sources) // 16)]
-    told.update(repr([(digest_of(image), int(label)) for image, label in plan.read(some)]).encode())
+    told.update(repr([(digest_of(image, label), plan.class_of(label)) for image, label in plan.read(some)]).encode())
     settings = {k: str(v) for k, v in dataclasses.asdict(plan.sigma).items() if k not in {"absolute", "max_batch"}}
     return {
         "model": model_hash(plan.model.state_dict()),

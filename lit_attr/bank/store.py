@@ -175,7 +175,8 @@ class Store:
 class Bank:
     """A finished bank: its variants by number, and what is known of each.
 
-    Columns, one value per variant: `index` (of the source in the training set), `label`, `path` (the number of the walk
+    Columns, one value per variant: `index` (of the source in the training set), `label` (its class; of a source with a
+    mask the class whose region has lost the confidence), `path` (the number of the walk
     among those of its source), `key` (of the walk's random numbers), `confidence` (of the label, at the end), `steps`,
     `reached` (whether confidence fell to epsilon), `l2` and `ssim` (distance and likeness to the source; the latter is
     NaN below 11 pixels), `digest` (of the source, see `digest_of`).
@@ -237,10 +238,15 @@ class Bank:
         return self.__dict__ | {"_open": OrderedDict()}
 
 
-def digest_of(image: Tensor) -> int:
-    """Eight bytes that tell an image from others, as a signed number: of its values in 1/255, rounded."""
+def digest_of(image: Tensor, label: int | Tensor = 0) -> int:
+    """Eight bytes that tell a source from others, as a signed number: of its values in 1/255, rounded, and of its mask.
+
+    A class index is not in it: it has a column of its own.
+    """
     levels = (image.detach().cpu().float() * 255).round().to(torch.int32).contiguous()
     told = str(tuple(levels.shape)).encode() + levels.numpy().tobytes()
+    if isinstance(label, Tensor):
+        told += label.cpu().to(torch.int32).contiguous().numpy().tobytes()
     return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "little", signed=True)
 
 

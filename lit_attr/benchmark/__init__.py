@@ -1,6 +1,7 @@
 """Comparing methods: statistics that claim no more than the scores show, and the choice of a method."""
 
 from lit_attr.benchmark.candidates import CANDIDATES, candidates
+from lit_attr.benchmark.comparisons import Comparison, compare
 from lit_attr.benchmark.controls import CONTROLS, Control
 from lit_attr.benchmark.files import write_files
 from lit_attr.benchmark.forecast import Progress
@@ -22,7 +23,7 @@ from lit_attr.benchmark.statistics import (
     wilcoxon_holm,
 )
 from lit_attr.benchmark.store import Store
-from lit_attr.benchmark.tables import print_tables, score_tables
+from lit_attr.benchmark.tables import place_tables, print_tables, score_tables
 
 __all__ = [
     "CANDIDATES",
@@ -30,6 +31,7 @@ __all__ = [
     "Batch",
     "Benchmark",
     "Bootstrap",
+    "Comparison",
     "Control",
     "CriticalDifference",
     "Intervals",
@@ -42,11 +44,13 @@ __all__ = [
     "Store",
     "candidates",
     "collect",
+    "compare",
     "critical_difference",
     "join_runs",
     "model_identity",
     "paired_bootstrap",
     "paper_tables",
+    "place_tables",
     "print_tables",
     "ranking",
     "score_tables",

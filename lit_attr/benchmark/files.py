@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lit_attr._files import whole
+from lit_attr.benchmark.comparisons import COLUMNS, Comparison
 from lit_attr.benchmark.identity import described
 from lit_attr.benchmark.page import page
 from lit_attr.benchmark.results import Results
@@ -24,9 +25,14 @@ __all__ = ["draw_panels", "summary", "write_files"]
 
 
 def write_files(
-    folder: Path, results: Results, scores: Sequence[Table], papers: Sequence[Table], about: Mapping[str, Any]
+    folder: Path,
+    results: Results,
+    scores: Sequence[Table],
+    papers: Sequence[Table],
+    about: Mapping[str, Any],
+    comparisons: Sequence[Comparison] = (),
 ) -> list[RGB]:
-    """Write `table.csv`, `summary.json`, `panels/` and `index.html`, each whole or not at all.
+    """Write `table.csv`, `comparisons.csv`, `summary.json`, `panels/` and `index.html`, each whole or not at all.
 
     Args:
         folder: of the store.
@@ -34,28 +40,28 @@ def write_files(
         scores: tables of the page.
         papers: likewise, with the columns of papers.
         about: what was measured.
+        comparisons: of the methods; a row per metric, group and pair.
 
     Returns:
         The panels.
     """
-    text = io.StringIO(newline="")
     rows = list(results.rows())
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    _write(folder / "table.csv", text.getvalue())
-    _write(folder / "summary.json", json.dumps(summary(results, about), indent=1, allow_nan=False))
+    _write(folder / "table.csv", _csv(list(rows[0]), rows))
+    pairs = (pair for comparison in comparisons for pair in comparison.pairs())
+    _write(folder / "comparisons.csv", _csv(COLUMNS, pairs))
+    _write(folder / "summary.json", json.dumps(summary(results, about, comparisons), indent=1, allow_nan=False))
     panels, named = draw_panels(results), []
     for key, (picture, told) in panels.items():
         name = f"panels/sample_{''.join(c if c.isalnum() or c in '-_' else '_' for c in key)}.png"
         save_png(folder / name, picture)
         named.append((name, told))
     line = ", ".join(f"{key}: {value}" for key, value in about.items())
-    _write(folder / "index.html", page(results, scores, papers, named, f"{len(results.samples)} samples; {line}"))
+    about_all = f"{len(results.samples)} samples; {line}"
+    _write(folder / "index.html", page(results, scores, papers, named, about_all, comparisons))
     return [picture for picture, _ in panels.values()]
 
 
-def summary(results: Results, about: Mapping[str, Any]) -> dict[str, Any]:
+def summary(results: Results, about: Mapping[str, Any], comparisons: Sequence[Comparison] = ()) -> dict[str, Any]:
     """All but the single samples, as plain data; what does not exist is None."""
     benchmark = results.benchmark
     every = {**benchmark.methods, **benchmark.controls}
@@ -82,6 +88,27 @@ def summary(results: Results, about: Mapping[str, Any]) -> dict[str, Any]:
             for (method, metric), groups in results.summaries.items()
             for group, found in groups.items()
         ],
+        "comparisons": [_compared(comparison) for comparison in comparisons],
+    }
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    """Intervals, ranks and places of one metric."""
+    means, ranks = comparison.bootstrap.means, comparison.ranks
+    methods = {}
+    for i, name in enumerate(comparison.names):
+        first, last = comparison.place(name) or (None, None)
+        numbers = {"mean": means.value[i], "low": means.low[i], "high": means.high[i], "mean_rank": ranks.ranks[i]}
+        found = {key: _number(float(value)) for key, value in numbers.items()}
+        methods[name] = {**found, "first": first, "last": last, "samples": int(means.samples[i])}
+    return {
+        "metric": comparison.metric,
+        "group": comparison.group,
+        "level": comparison.level,
+        "friedman_p": _number(ranks.p),
+        "critical_difference": _number(ranks.distance),
+        "ranked_samples": ranks.samples,
+        "methods": methods,
     }
 
 
@@ -133,6 +160,14 @@ def _plain(found: Summary) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _write(path: Path, text: str) -> None:

@@ -43,26 +43,25 @@ class Forecast:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._start = clock, 0.0
-        self._cost: dict[str, float] = {}
-        self._left: dict[str, set[str]] = {}
+        self._left: dict[tuple[str, str], float] = {}
         self.total: float | None = None
         self._done, self._at = 0.0, ""
 
     def plan(self, name: str, passes: Passes, keys: Sequence[str]) -> None:
-        """Add what a method has to do: `passes` for each of these samples. The clock starts with the first."""
+        """Add what there is to do under a name: `passes` for each of these samples. The clock starts with the first."""
         if self.total is None:
             self._start, self.total = self._clock(), 0.0
-        self._cost[name], self._left[name] = passes.forward + _BACKWARD * passes.backward, set(keys)
-        self.total += self._cost[name] * len(self._left[name])
+        cost = passes.forward + _BACKWARD * passes.backward
+        self._left.update(dict.fromkeys(((name, key) for key in keys), cost))
+        self.total += cost * len(keys)
 
     def finish(self, name: str, keys: Sequence[str]) -> None:
-        """Note that a method is done with these samples; once for each, however many parts there were."""
-        fresh = self._left[name].intersection(keys)
-        self._left[name] -= fresh
-        self._done, self._at = self._done + self._cost[name] * len(fresh), name
+        """Note that a name is done with these samples; once for each, however many parts there were."""
+        self._done += sum(self._left.pop((name, key), 0.0) for key in keys)
+        self._at = name
 
     def now(self) -> Progress:
         """How far it is."""
-        left = sum(self._cost[name] * len(keys) for name, keys in self._left.items())
+        left = sum(self._left.values())
         spent = self._clock() - self._start
         return Progress(self._done, self.total or 0.0, spent * left / self._done if self._done else None, self._at)

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_attr._files import whole
-from lit_attr.benchmark.page import _section, _table
 from lit_attr.benchmark.statistics import paired_bootstrap
-from lit_attr.benchmark.tables import Cell, Table, number
+from lit_attr.benchmark.tables import ARROWS, Cell, Table, number
+from lit_attr.visual.html import document, notes, section, sortable
 
 __all__ = ["join_runs"]
-
-_ARROWS = {True: " \N{UPWARDS ARROW}", False: " \N{DOWNWARDS ARROW}", None: ""}
 
 
 class _Run(NamedTuple):
@@ -97,14 +94,17 @@ def _page(runs: Sequence[_Run], baseline: str) -> str:
         f"{escape(_told(run))}</li>"
         for run in runs
     )
-    parts = [_section("Runs", f"<ul>{links}</ul>")]
+    parts = [section("Runs", f"<ul>{links}</ul>")]
     for label, higher in metrics.items():
-        parts.append(_table(_means(runs, names, label, label + _ARROWS[higher])))
+        parts.append(_table(_means(runs, names, label, label + ARROWS[higher])))
         if baseline in names:
             parts.append(_table(_differences(runs, names, label, baseline)))
-    template = files("lit_attr.benchmark").joinpath("page.html").read_text()
-    about = f"{len(runs)} runs"
-    return template.replace("$ABOUT", about).replace("$CONTENT", "\n".join(parts))
+    told = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
+    return document("lit_attr benchmark", "Attribution methods, compared", told, "\n".join(parts))
+
+
+def _table(table: Table) -> str:
+    return section(table.title, sortable(table.title, table.columns, table.rows) + notes(table.notes))
 
 
 def _told(run: _Run) -> str:
@@ -117,8 +117,8 @@ def _means(runs: Sequence[_Run], names: list[str], label: str, title: str) -> Ta
         means = paired_bootstrap(run.scores(label, names)).means
         for i in range(len(names)):
             rows[i].append(_interval(means.value[i], means.low[i], means.high[i]))
-    notes = ["Mean over the samples of a run, and its bootstrap interval of 95 %; an arrow points to better."]
-    return Table(title, ["method", *(run.name for run in runs)], rows, notes)
+    said = ["Mean over the samples of a run, and its bootstrap interval of 95 %; an arrow points to better."]
+    return Table(title, ["method", *(run.name for run in runs)], rows, said)
 
 
 def _differences(runs: Sequence[_Run], names: list[str], label: str, baseline: str) -> Table:
@@ -129,8 +129,8 @@ def _differences(runs: Sequence[_Run], names: list[str], label: str, baseline: s
         for row, name in zip(rows, others, strict=True):
             at = (names.index(name), base)
             row.append(_interval(found.value[at], found.low[at], found.high[at]))
-    notes = [f"Mean over the samples of the difference to {baseline} on the same sample, and its interval of 95 %."]
-    return Table(f"{label}: difference to {baseline}", ["method", *(run.name for run in runs)], rows, notes)
+    said = [f"Mean over the samples of the difference to {baseline} on the same sample, and its interval of 95 %."]
+    return Table(f"{label}: difference to {baseline}", ["method", *(run.name for run in runs)], rows, said)
 
 
 def _interval(value: float, low: float, high: float) -> Cell:

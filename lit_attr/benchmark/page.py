@@ -2,19 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from importlib.resources import files
 
-from lit_attr.benchmark.charts import Point, curves_svg, scatter_svg, style
+from lit_attr.benchmark.comparisons import Comparison
 from lit_attr.benchmark.results import Results
-from lit_attr.benchmark.tables import Table
+from lit_attr.benchmark.tables import ARROWS, Table, pair_table, place_tables, rank_table
+from lit_attr.visual.charts import Point, curves_svg, ranks_svg, scatter_svg, style
+from lit_attr.visual.html import document, figures, notes, section, sortable
 
 __all__ = ["page"]
 
 _BACKWARD = 2  # forward passes that a backward pass takes the time of
+_RANKS = (
+    "Mean ranks over the samples, 1 is the best. Methods beside one bar are not shown to differ by Nemenyi's critical "
+    "difference. Places rest on the paired differences, which tell more about two methods than their ranks do."
+)
 
 
 def page(
-    results: Results, scores: Sequence[Table], papers: Sequence[Table], panels: Sequence[tuple[str, str]], about: str
+    results: Results,
+    scores: Sequence[Table],
+    papers: Sequence[Table],
+    panels: Sequence[tuple[str, str]],
+    about: str,
+    comparisons: Sequence[Comparison] = (),
 ) -> str:
     """The HTML.
 
@@ -24,62 +34,50 @@ def page(
         papers: likewise, at the end.
         panels: path from the page and a line of text, per picture.
         about: what was measured, in a line.
+        comparisons: places, after the scores of all samples, and below the pictures ranks and pairs of each metric.
     """
     numbers = {name: i for i, name in enumerate(results.benchmark.methods)}
-    parts = [_table(table) for table in scores]
-    parts += [_section("Faithfulness, cost and stability", _figures(_scatters(results, numbers)))]
+    parts = [_table(table) for table in [*scores[:1], *place_tables(results, comparisons), *scores[1:]]]
+    parts += [section("Faithfulness, cost and stability", figures(_scatters(results, numbers)))]
     curves = list(_curves(results, numbers))
     if curves:
         legend = "".join(_key(name, numbers.get(name)) for name in results.names)
-        parts.append(_section("Mean curves", f'<div class="legend">{legend}</div>{_figures(curves)}'))
+        parts.append(section("Mean curves", f'<div class="legend">{legend}</div>{figures(curves)}'))
     if panels:
         shown = "".join(
-            f'<figure><img src="{escape(path)}" alt="{escape(text)}" loading="lazy"><figcaption>{escape(text)}'
-            "</figcaption></figure>"
+            f'<figure><a href="{escape(path)}"><img src="{escape(path)}" alt="{escape(text)}" loading="lazy"></a>'
+            f"<figcaption>{escape(text)}</figcaption></figure>"
             for path, text in panels
         )
-        parts.append(_section("Samples", f'<div class="panels">{shown}</div>'))
+        parts.append(section("Samples", f'<div class="panels">{shown}</div>'))
+    if comparisons:
+        shown = "".join(_comparison(results, comparison, numbers) for comparison in comparisons)
+        parts.append(section("Ranks and differences", f'<p class="notes">{escape(_RANKS)}</p>{shown}'))
     parts += [_table(table) for table in papers]
-    template = files("lit_attr.benchmark").joinpath("page.html").read_text()
-    return template.replace("$ABOUT", escape(about)).replace("$CONTENT", "\n".join(parts))
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+    return document("lit_attr benchmark", "Attribution methods, compared", about, "\n".join(parts))
 
 
 def _table(table: Table) -> str:
-    head = "".join(
-        f'<th scope="col" aria-sort="none"><button type="button">{escape(column)}</button></th>'
-        for column in table.columns
-    )
-    rows = []
-    for first, *others in table.rows:
-        cells = "".join(
-            f'<td data-value="{"" if cell.value is None else repr(cell.value)}">{escape(cell.text)}</td>'
-            for cell in others
-        )
-        rows.append(f'<tr><th scope="row">{escape(first.text)}</th>{cells}</tr>')
-    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    shown = (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(table.title)}"><table>{body}</table></div>'
-    )
-    return _section(table.title, shown + _notes(table.notes))
+    return section(table.title, _sortable(table) + notes(table.notes))
 
 
-def _notes(notes: Sequence[str]) -> str:
-    """The first is shown; the others, where there are many, on demand."""
-    first, others = notes[:1], notes[1:]
-    text = "".join(f'<p class="notes">{escape(note)}</p>' for note in first)
-    if not others:
-        return text
-    inside = "".join(f"<li>{escape(note)}</li>" for note in others)
-    return f'{text}<details class="notes"><summary>More about these numbers</summary><ul>{inside}</ul></details>'
+def _sortable(table: Table) -> str:
+    return sortable(table.title, table.columns, table.rows)
 
 
-def _figures(charts: Sequence[tuple[str, str]] | Iterator[tuple[str, str]]) -> str:
-    inside = "".join(f"<figure><figcaption>{escape(text)}</figcaption>{svg}</figure>" for text, svg in charts)
-    return f'<div class="figures">{inside}</div>'
+def _comparison(results: Results, comparison: Comparison, numbers: dict[str, int]) -> str:
+    """The diagram of a metric beside its ranks; all pairs on demand."""
+    found, ranks, pairs = comparison.ranks, rank_table(results, comparison), pair_table(comparison)
+    title = comparison.metric + ARROWS[comparison.higher_is_better]
+    title += "" if comparison.group == "all" else f", {comparison.group.replace('_', ' ')}"
+    diagram = "<p>No sample has a value of every method.</p>"
+    if found.samples:
+        cliques = [[comparison.names[i] for i in clique] for clique in found.cliques]
+        mean = dict(zip(comparison.names, found.ranks.tolist(), strict=True))
+        diagram = ranks_svg(mean, numbers, cliques, found.distance, f"Mean ranks of {title}")
+    figure = f"<figure><figcaption>{escape(title)}</figcaption>{diagram}</figure>"
+    more = f"<details><summary>{escape(pairs.title)}</summary>{_sortable(pairs)}</details>"
+    return f'<div class="ranks">{figure}<div>{_sortable(ranks)}{notes(ranks.notes)}{more}</div></div>'
 
 
 def _key(name: str, number: int | None) -> str:

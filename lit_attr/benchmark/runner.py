@@ -22,11 +22,13 @@ from lit_attr.benchmark.store import Shard, Store
 from lit_attr.metrics import AttributionMetric, Evaluation, Throughput
 from lit_attr.metrics._evaluation import Explain
 from lit_attr.metrics._explaining import explain
+from lit_attr.metrics._work import CLEAN, Per, Work, total
 from lit_attr.targets import RegionTarget, Target
 
 __all__ = ["Batch", "Benchmark", "measure"]
 
 MAP, REGION = "map", "region"
+_SHARED, _MODEL = "for all methods", "for the model"  # in the forecast; no names of methods have a blank
 Clock: TypeAlias = Callable[[], float]
 
 
@@ -127,14 +129,24 @@ class Benchmark:
         }
         return {label: settings_identity(label, metric) for label, metric in asked.items()}
 
-    def passes(self, name: str, shape: Sequence[int], classes: int) -> Passes:
-        """Declared passes per sample of a method with all that is measured of it, as if nothing were shared."""
+    def passes(self, name: str, shape: Sequence[int], classes: int, labels: Iterable[str] | None = None) -> Passes:
+        """Declared passes per sample of a method with all that is measured of it, or with these metrics.
+
+        What several of the metrics need is counted once, and what all methods share (see `common`) not at all.
+        """
         method = self.methods.get(name)
         own = method.passes(shape, classes) if method else Passes(0, 0)
-        asked = [self.metrics[label] for label in self.items(name)]
-        times = 1 + sum(metric.explanations for metric in asked)
-        forward, backward = (sum(metric.passes[way] for metric in asked) for way in (0, 1))
-        return Passes(times * own.forward + forward, times * own.backward + backward)
+        measured = total(self._work("attribution", self.items(name) if labels is None else labels))
+        times = 1 + measured.explanations
+        return Passes(*(times * one + more for one, more in zip(own, measured.passes, strict=True)))
+
+    def common(self, labels: Iterable[str], per: Per = "sample") -> Passes:
+        """Declared passes of what these metrics need once per sample, or once per model, whatever the methods are."""
+        clean = [CLEAN] if per == "sample" else []  # says what is predicted, whatever is measured
+        return total([*clean, *self._work(per, labels)]).passes
+
+    def _work(self, per: Per, labels: Iterable[str]) -> list[Work]:
+        return [piece for label in labels for piece in self.metrics[label].work if piece.per == per]
 
     def run(
         self,
@@ -169,19 +181,32 @@ class Benchmark:
                 for rows, labels in work.missing(name, done):
                     store.write(work.measure(name, rows, labels, warm=name in warm))
                     warm.add(name)
-                    forecast.finish(name, [batch.keys[row] for row in rows])
+                    finished = [batch.keys[row] for row in rows]
+                    forecast.finish(_MODEL, [_MODEL])  # what is shared is done with the first method that needs it
+                    forecast.finish(_SHARED, finished)
+                    forecast.finish(name, finished)
                     report(forecast.now())
         return samples
 
     def _plan(self, forecast: Forecast, work: "_Work", keys: Sequence[str], done: "_Done") -> None:
         """Tell the forecast what there is to do, by the declared passes and what the store holds."""
-        shape = tuple(work.batch.inputs.shape[1:])
+        shape, asked = tuple(work.batch.inputs.shape[1:]), dict[str, set[str]]()
         for name, identity in self.identities.items():
-            wanted = set(self.items(name).values())
-            left = [key for key in keys if not wanted <= done.of_key(identity, key)]
-            # Of a finished method nothing is asked, not even how many classes there are: that takes a pass.
-            classes = (done.classes or work.classes) if left else 0
-            forecast.plan(name, self.passes(name, shape, classes) if left else Passes(0, 0), left)
+            missing: dict[tuple[str, ...], list[str]] = {}
+            for key in keys:
+                known = done.of_key(identity, key)
+                labels = tuple(label for label, item in self.items(name).items() if item not in known)
+                if labels:
+                    missing.setdefault(labels, []).append(key)
+                    asked.setdefault(key, set()).update(labels)
+            forecast.plan(name, Passes(0, 0), [])
+            for labels, some in missing.items():
+                # Of a finished method nothing is asked, not even how many classes there are: that takes a pass.
+                forecast.plan(name, self.passes(name, shape, done.classes or work.classes, labels), some)
+        for key, wanted in asked.items():
+            forecast.plan(_SHARED, self.common(wanted), [key])
+        every = {label for wanted in asked.values() for label in wanted}
+        forecast.plan(_MODEL, self.common(every, "model"), [_MODEL] if every else [])
 
 
 def measure(benchmark: Benchmark, model: nn.Module, batch: Batch) -> list[Shard]:

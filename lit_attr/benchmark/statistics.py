@@ -13,7 +13,6 @@ comparisons that need it, and the rest is counted. Nothing is random beyond the 
 
 import math
 from collections.abc import Iterator
-from itertools import combinations
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from lit_attr._checks import ArgumentError, not_negative_int, positive_int
+from lit_attr.benchmark._resampling import Floats, Intervals, bca
 
 __all__ = [
     "Bootstrap",
@@ -34,26 +34,7 @@ __all__ = [
     "wilcoxon_holm",
 ]
 
-Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
-
-_AT_ONCE = 2**22  # numbers of a block of resamples
-
-
-class Intervals(NamedTuple):
-    """Estimates with their intervals.
-
-    Attributes:
-        value: the mean; NaN of no samples.
-        low: the lower end; -inf where fewer than two samples are known.
-        high: the upper end; inf likewise.
-        samples: how many each is the mean of.
-    """
-
-    value: Floats
-    low: Floats
-    high: Floats
-    samples: Counts
 
 
 class Bootstrap(NamedTuple):
@@ -151,7 +132,7 @@ def paired_bootstrap(scores: ArrayLike, level: float = 0.95, resamples: int = 50
     not_negative_int("seed", seed)
     count = len(values)
     one, other = np.triu_indices(count, 1)
-    found = _bca(np.concatenate([values, values[one] - values[other]]), level, resamples, seed)
+    found = bca(np.concatenate([values, values[one] - values[other]]), level, resamples, seed)
     value, low, high, samples = (part[count:] for part in found)
     differences = Intervals(
         _square(value, -value), _square(low, -high), _square(high, -low), _square(samples, samples).astype(np.int64)
@@ -182,16 +163,15 @@ def wilcoxon_holm(scores: ArrayLike) -> PairedTests:
     """
     values = _checked(scores)
     count = len(values)
-    p, samples = np.full((count, count), np.nan), np.zeros((count, count), np.int64)
+    one, other = np.triu_indices(count, 1)
+    differences = values[one] - values[other]
+    found, pairs = _signed_ranks(differences), np.isfinite(differences).sum(1)
+    p = _square(found, found)
+    np.fill_diagonal(p, np.nan)
+    samples = _square(pairs, pairs).astype(np.int64)
     np.fill_diagonal(samples, np.isfinite(values).sum(1))
-    pairs = list(combinations(range(count), 2))
-    for i, j in pairs:
-        difference = (values[i] - values[j])[np.isfinite(values[i] - values[j])]
-        samples[i, j] = samples[j, i] = len(difference)
-        p[i, j] = p[j, i] = _signed_rank(difference)
-    adjusted = np.full_like(p, np.nan)
-    for (i, j), value in zip(pairs, holm(np.array([p[pair] for pair in pairs])), strict=True):
-        adjusted[i, j] = adjusted[j, i] = value
+    adjusted = _square(*[holm(found)] * 2)
+    np.fill_diagonal(adjusted, np.nan)
     return PairedTests(p, adjusted, samples)
 
 
@@ -274,18 +254,28 @@ def ranking(
     values = _checked(scores)
     found = paired_bootstrap(values if higher_is_better else -values, level, resamples, seed)
     better = (found.differences.low > 0) & (found.differences.samples >= least_pairs(level))
-    np.fill_diagonal(better, val=False)
-    known = [i for i in range(len(values)) if found.means.samples[i]]
+    return ranked(better, found.means)
+
+
+def ranked(better: NDArray[np.bool_], means: Intervals) -> Ranking:
+    """The order that is shown.
+
+    Args:
+        better: whether the row is shown to be better than the column, `[M, M]`.
+        means: of all methods, more is better; they order what stands in one group.
+    """
+    better = better & ~np.eye(len(better), dtype=bool)
+    known = [i for i in range(len(better)) if means.samples[i]]
     wins, losses = better.sum(1), better.sum(0)
     # By this order no boundary is missed: what beats all of the rest wins more often than any of the rest.
-    order = sorted(known, key=lambda i: (losses[i] - wins[i], -found.means.value[i]))
+    order = sorted(known, key=lambda i: (losses[i] - wins[i], -means.value[i]))
     groups: list[tuple[int, ...]] = []
     start = 0
     for stop in range(1, len(order) + 1):
         if better[np.ix_(order[start:stop], order[stop:])].all():
             groups.append(tuple(order[start:stop]))
             start = stop
-    unranked = tuple(i for i in range(len(values)) if i not in known)
+    unranked = tuple(i for i in range(len(better)) if i not in known)
     return Ranking(tuple(groups), losses + 1, len(known) - wins, better, unranked)
 
 
@@ -316,59 +306,25 @@ def _between(name: str, value: float) -> None:
         raise ArgumentError(name, value, "in (0, 1)")
 
 
-def _bca(values: Floats, level: float, resamples: int, seed: int) -> Intervals:
-    """Means of rows `[Q, N]` with their intervals."""
-    known = np.isfinite(values)
-    samples = known.sum(1)
-    filled = np.where(known, values, 0)
-    mean = np.divide(filled.sum(1), samples, out=np.full(len(values), np.nan), where=samples > 0)
-    low, high = np.full_like(mean, -np.inf), np.full_like(mean, np.inf)
-    rows = np.flatnonzero(samples > 1)
-    if len(rows):
-        blocks = _resampled(filled[rows] - mean[rows, None] * known[rows], known[rows], resamples, seed)
-        shifts = np.sort(np.concatenate(list(blocks)), axis=0)  # NaN, of resamples without any known sample, is last
-        centred = np.where(known[rows], values[rows] - mean[rows, None], 0)
-        for number, row in enumerate(rows):
-            ends = _ends(shifts[:, number], centred[number], level)
-            low[row], high[row] = mean[row] + ends
-    return Intervals(mean, low, high, samples)
-
-
-def _resampled(centred: Floats, known: NDArray[np.bool_], resamples: int, seed: int) -> Iterator[Floats]:
-    """Means of the resampled rows, in blocks `[R, Q]`."""
-    generator, size = np.random.default_rng(seed), known.shape[1]
-    block = max(1, _AT_ONCE // size)
-    for start in range(0, resamples, block):
-        number = min(block, resamples - start)
-        times = generator.multinomial(size, np.full(size, 1 / size), size=number).astype(np.float64)
-        drawn = times @ known.T
-        yield np.divide(times @ centred.T, drawn, out=np.full_like(drawn, np.nan), where=drawn > 0)
-
-
-def _ends(shifts: Floats, centred: Floats, level: float) -> Floats:
-    """The two ends of an interval around zero, from sorted resampled means of centred values."""
-    spread = float((centred**2).sum())
-    shifts = shifts[: np.isfinite(shifts).sum()]
-    scale = math.sqrt(spread)
-    if scale == 0 or not len(shifts):
-        return np.zeros(2)
-    tie = 1e-12 * scale  # what is zero but for rounding
-    below, up_to = np.searchsorted(shifts, [-tie, tie])
-    share = float(np.clip((below + up_to) / (2 * len(shifts)), 0.5 / len(shifts), 1 - 0.5 / len(shifts)))
-    bias, acceleration = stats.norm.ppf(share), ((centred / scale) ** 3).sum() / 6
-    z = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    quantiles: Floats = np.quantile(shifts, stats.norm.cdf(bias + z / (1 - acceleration * z)))
-    return quantiles
-
-
-def _signed_rank(difference: Floats) -> float:
-    if not len(difference):
-        return math.nan
-    if not difference.any():
-        return 1.0
-    ties = len(np.unique(np.abs(difference))) < len(difference) or not difference.all()
-    method = "exact" if len(difference) <= 50 and not ties else "approx"
-    return float(stats.wilcoxon(difference, zero_method="zsplit", method=method).pvalue)
+def _signed_ranks(differences: Floats) -> Floats:
+    """The p-value of each row of differences `[Q, N]`; NaN without any."""
+    p = np.full(len(differences), np.nan)
+    known = np.isfinite(differences)
+    alike: dict[tuple[bytes, str], list[int]] = {}  # rows that one call can test
+    for row, difference in enumerate(differences):
+        numbers = difference[known[row]]
+        if not len(numbers):
+            continue
+        if not numbers.any():
+            p[row] = 1.0
+            continue
+        ties = len(np.unique(np.abs(numbers))) < len(numbers) or not numbers.all()
+        method = "exact" if len(numbers) <= 50 and not ties else "approx"
+        alike.setdefault((known[row].tobytes(), method), []).append(row)
+    for (_, method), rows in alike.items():
+        numbers = differences[rows][:, known[rows[0]]]
+        p[rows] = stats.wilcoxon(numbers, axis=1, zero_method="zsplit", method=method).pvalue
+    return p
 
 
 def _friedman(ranks: Floats) -> float:

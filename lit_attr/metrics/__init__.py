@@ -1,7 +1,8 @@
 """Metrics of attributions: pure per-sample functions and torchmetrics classes."""
 
-from lit_attr.metrics._base import METRICS, AttributionMetric, Summary, available
-from lit_attr.metrics._evaluation import Evaluation
+from lit_attr._view import Passes
+from lit_attr.metrics._base import METRICS, AttributionMetric, Reading, Summary, available
+from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._image_text import ImageTextEvaluation
 from lit_attr.metrics._perturbation import Perturbation
 from lit_attr.metrics.average_drop import AverageDrop, AverageGain, AverageIncrease
@@ -65,6 +66,7 @@ __all__ = [
     "Deletion",
     "EffectiveComplexity",
     "Evaluation",
+    "Explained",
     "ExplanationSimilarity",
     "Gap",
     "Gini",
@@ -85,12 +87,14 @@ __all__ = [
     "OffTargetDrop",
     "OffTargetMass",
     "Outcome",
+    "Passes",
     "Perturbation",
     "PerturbationCurves",
     "PointingGame",
     "ROADLeRF",
     "ROADMoRF",
     "RandomLogit",
+    "Reading",
     "RegionDeletion",
     "RegionInsertion",
     "RegionRobustness",

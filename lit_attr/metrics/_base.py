@@ -18,6 +18,7 @@ from lit_attr.attribution import Explanation
 from lit_attr.metrics._evaluation import Evaluation, Explain, Explained
 from lit_attr.metrics._median import LEVELS, counted, median
 from lit_attr.metrics._precision import narrow_states, wide
+from lit_attr.metrics._work import CLEAN, Work, total
 from lit_attr.registry import Registry
 from lit_attr.targets import Target
 
@@ -103,6 +104,7 @@ class AttributionMetric(Metric):
         points: length of the curve behind a value; None where there is none.
         identity: what tells apart settings that read alike in the protocol, such as two functions of one name.
         explanations: how often the explanation method is run per sample, beyond the attribution that is given.
+        shared: pieces of these that others may need, too; None for the clean forward pass of a metric with any.
         median: of curves in [0, 1] at even places of it: tell the median curve and the area under that.
     """
 
@@ -129,9 +131,11 @@ class AttributionMetric(Metric):
         identity: object = None,
         explanations: int = 0,
         *,
+        shared: Sequence[Work] | None = None,
         median: bool = False,
     ) -> None:
         super().__init__()
+        self._shared = ((CLEAN,) if passes.forward else ()) if shared is None else tuple(shared)
         self._median = median
         self._protocol = dict(protocol)
         self._passes, self._points, self.identity = passes, points, told(identity)
@@ -203,6 +207,14 @@ class AttributionMetric(Metric):
     def passes(self) -> Passes:
         """Passes of the model per sample when nothing is shared; fewer for samples with fewer positions than steps."""
         return self._passes
+
+    @property
+    def work(self) -> tuple[Work, ...]:
+        """What `passes` and `explanations` are spent on: pieces with equal keys are done once for several metrics."""
+        known = total(piece for piece in self._shared if piece.per != "model")
+        forward, backward = (mine - found for mine, found in zip(self.passes, known.passes, strict=True))
+        own = Work(id(self), Passes(forward, backward), self.explanations - known.explanations)
+        return (*self._shared, own)
 
     def per_sample(self, explained: Explained) -> Tensor:
         """The value of each sample, `[B]`; NaN where there is none or the attribution is not finite."""

@@ -8,12 +8,17 @@ from torch import Tensor
 
 from lit_attr._checks import count_or_share, one_of
 from lit_attr.metrics.ranking import reduced
-from lit_attr.metrics.similarity import cosine, spearman, ssim, topk_intersection
+from lit_attr.metrics.similarity import cosine, pearson, spearman, ssim, topk_intersection
 
-Measure: TypeAlias = Literal["spearman", "topk", "ssim", "cosine"]
+Measure: TypeAlias = Literal["pearson", "spearman", "topk", "ssim", "cosine"]
 Reduction: TypeAlias = Literal["abs_of_sum", "abs_sum", "sum"]
 
-_MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"spearman": spearman, "ssim": ssim, "cosine": cosine}
+_MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "pearson": pearson,
+    "spearman": spearman,
+    "ssim": ssim,
+    "cosine": cosine,
+}
 REDUCTIONS = ["abs_of_sum", "abs_sum", "sum"]
 
 
@@ -22,7 +27,7 @@ class Comparison:
     """How two attributions are compared.
 
     Attributes:
-        measure: "spearman", "topk", "ssim" or "cosine"; see `lit_attr.metrics.similarity`.
+        measure: "pearson", "spearman", "topk", "ssim" or "cosine"; see `lit_attr.metrics.similarity`.
         reduction: from channels to one number per position: "sum", the absolute value of the sum ("abs_of_sum"), or
             the sum of absolute values ("abs_sum").
         k: how many positions "topk" takes, or below one their share.

@@ -1,4 +1,4 @@
-"""Correlation of rows of numbers."""
+"""Correlation of rows of numbers, and their angles."""
 
 from torch import Tensor
 
@@ -26,10 +26,10 @@ def correlation(kind: str, a: Tensor, b: Tensor) -> Tensor:
     """
     if kind == "spearman":
         a, b = average_ranks(a), average_ranks(b)
-    a, b = (_unit(row - row.mean(1, keepdim=True)) for row in (a, b))
-    return (a * b).sum(1).clamp(-1, 1)
+    return aligned(*(row - row.mean(1, keepdim=True) for row in (a, b)))
 
 
-def _unit(rows: Tensor) -> Tensor:
-    rows = rows / rows.abs().amax(1, keepdim=True)  # squares of small numbers are zero; 0 / 0 is NaN
-    return rows / rows.square().sum(1, keepdim=True).sqrt()
+def aligned(a: Tensor, b: Tensor) -> Tensor:
+    """The cosine of the angle between each row of `a` and that of `b`, `[B]`; NaN where a row is zero."""
+    a, b = (rows / rows.abs().amax(1, keepdim=True) for rows in (a, b))  # squares of small numbers are zero; 0/0 is NaN
+    return ((a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()).clamp(-1, 1)

@@ -1,6 +1,6 @@
 """Settings and shared work of the metrics that replace positions in the order of an attribution."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict
 
@@ -16,6 +16,7 @@ from lit_attr.metrics._base import Reading
 from lit_attr.metrics._elements import named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._readouts import Anchors, read
+from lit_attr.metrics._work import CLEAN, Work, total
 from lit_attr.metrics.curves import AREAS, End, cut_points, perturbation_curve, resampled
 from lit_attr.metrics.ranking import RANKS, ranks_by
 
@@ -132,15 +133,34 @@ class Perturbation:
 
     def passes(self, which: Which) -> Passes:
         """Forward passes per sample for these curves; with `pixels_per_step`, for images of 3 x 224 x 224."""
-        paths = list(self.fills) if which == "gap" else [which]
+        return total(piece for piece in self._work(which) if piece.per != "model").passes
+
+    @property
+    def _inner(self) -> int:
+        """Forward passes between the ends of a path."""
         positions = _LARGE if self.rank == "element" else _LARGE // 3
-        inner = (self.steps if self.pixels_per_step is None else -(-positions // self.pixels_per_step)) - 1
-        return Passes(len(paths) * inner + 1 + len({self.fills[path] for path in paths}), 0)
+        return (self.steps if self.pixels_per_step is None else -(-positions // self.pixels_per_step)) - 1
 
     def told(self, which: Which, score: Mapping[str, Any]) -> dict[str, Any]:
         """What `AttributionMetric` is told of a metric of these curves, of which `score` says what is read."""
-        protocol = self.protocol | dict(score)
-        return {"protocol": protocol, "passes": self.passes(which), "points": self.steps + 1, "identity": self.fill}
+        return {
+            "protocol": self.protocol | dict(score),
+            "passes": self.passes(which),
+            "points": self.steps + 1,
+            "identity": self.fill,
+            "shared": list(self._work(which)),
+        }
+
+    def _work(self, which: Which) -> Iterator[Work]:
+        yield CLEAN
+        for path in self.fills if which == "gap" else [which]:
+            fill = self.fills[path]
+            yield Work(("fill", fill), Passes(1, 0), per="sample")
+            key = (path, fill, self.rank, self.steps, self.pixels_per_step)
+            yield Work(key, Passes(self._inner, 0))
+            if _is_confusion(fill):
+                feature = fill if isinstance(fill, ConfusionFeature) else ConfusionFeature()
+                yield Work(feature, feature.passes(), per="model")
 
     def reading(self, explained: Explained, which: Which, row: str, unit: float = 1.0) -> Reading:
         """One quantity along a path, or the difference of both: the areas `[B]`, and the curves `[B, T+1]`.
@@ -160,7 +180,7 @@ class Perturbation:
         key = (path, self.fills[path], self.rank, tuple(cuts))
         evidence = explained.once(key, lambda: self._walk(explained, path, ranks, cuts))
         index = explained.evaluation.target.index
-        found: Tensor = explained.once((*key, row), lambda: _read(row, evidence, index, path))
+        found: Tensor = explained.once((*key, row), lambda: read_along(row, evidence, index, path))
         at = [cut / positions for cut in cuts]
         value = AREAS[self.area](found, at)
         if self.pixels_per_step is not None:
@@ -176,20 +196,26 @@ class Perturbation:
 
     def _walk(self, explained: Explained, path: Path, ranks: Tensor, cuts: list[int]) -> Tensor:
         evaluation, fill = explained.evaluation, self.fills[path]
-        filled: End = evaluation.once(("fill", fill), lambda: self._filled(evaluation, fill))
+        filled = filled_end(evaluation, fill, self.max_batch)
         with evaluation.view() as view:
             clean = End(view.inputs, evaluation.evidence)
             start, finish = (filled, clean) if path == "insertion" else (clean, filled)
             return perturbation_curve(view, start, finish, ranks, cuts, self.max_batch)
 
-    def _filled(self, evaluation: Evaluation, fill: Fill) -> End:
+
+def filled_end(evaluation: Evaluation, fill: Fill, max_batch: int | None) -> End:
+    """The end of a curve where all is filled, made once for each fill."""
+
+    def made() -> End:
         with evaluation.view() as view:
             given = _confusion(evaluation, fill) if _is_confusion(fill) else fill
             images = get_baseline("fill", given, view.inputs)  # type: ignore[arg-type]  # a Baseline by now
-            return End(images, view.evidence_at(images, view.rows, self.max_batch))
+            return End(images, view.evidence_at(images, view.rows, max_batch))
+
+    return evaluation.once(("fill", fill), made)
 
 
-def _read(row: str, evidence: Tensor, index: Tensor, path: Path) -> Tensor:
+def read_along(row: str, evidence: Tensor, index: Tensor, path: Path) -> Tensor:
     """One quantity `[B, P]` of evidence `[B, P, K]`, a part of the samples at a time, as readouts make copies."""
     points, classes = evidence.shape[1:]
     start, finish = evidence[:, 0], evidence[:, -1]

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError, batch_limit, not_negative_int, numbers
+from lit_attr._view import Passes
 from lit_attr.baselines import Baseline, check_baseline, get_baseline
 from lit_attr.metrics._elements import named
 from lit_attr.metrics._evaluation import Explained
 from lit_attr.metrics._precision import wide
+from lit_attr.metrics._work import Work
 from lit_attr.metrics.ranking import rank_map
 from lit_attr.targets import RegionTarget, Target
 
@@ -148,8 +150,16 @@ class Deleting:
 
     def __call__(self, explained: Explained) -> Deleted:
         """The deletions of a batch; a clean forward pass and one for each share, made once for all metrics."""
-        key = ("deleted", self.fill, tuple(self.fractions), self.seed)
-        return explained.once(key, lambda: self._deleted(explained))
+        return explained.once(self._key, lambda: self._deleted(explained))
+
+    @property
+    def work(self) -> list[Work]:
+        """What it costs."""
+        return [Work("clean pixels", Passes(1, 0), per="sample"), Work(self._key, Passes(len(self.fractions), 0))]
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return ("deleted", self.fill, tuple(self.fractions), self.seed)
 
     def _deleted(self, explained: Explained) -> Deleted:
         evaluation, region = explained.evaluation, explained.evaluation.region

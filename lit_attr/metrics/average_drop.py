@@ -21,6 +21,7 @@ from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._elements import SCORE, named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._masking import weights
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
 
@@ -60,8 +61,16 @@ class _Masking:
         """The confidence in the target, `[B]`, of each sample and of the masked sample; made once per attribution."""
         evaluation = explained.evaluation
         whole = prob(evaluation.evidence, evaluation.target.index)
-        key = ("masked by itself", self._fill, self._keep)
-        return whole, explained.once(key, lambda: self._masked(explained))
+        return whole, explained.once(self._work.key, lambda: self._masked(explained))
+
+    def told(self, **more: Any) -> dict[str, Any]:
+        """What `AttributionMetric` is told."""
+        protocol, shared = {**self.protocol, **more}, [CLEAN, self._work]
+        return {"protocol": protocol, "passes": Passes(2, 0), "identity": self._fill, "shared": shared}
+
+    @property
+    def _work(self) -> Work:
+        return Work(("masked by itself", self._fill, self._keep), Passes(1, 0))
 
     def _masked(self, explained: Explained) -> Tensor:
         kept = weights(explained.positions, self._keep).nan_to_num()
@@ -130,7 +139,7 @@ class AverageDrop(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         self._masking, self._relative = _Masking(fill, keep, max_batch), relative
-        super().__init__({**self._masking.protocol, "relative": relative}, Passes(2, 0), identity=fill)
+        super().__init__(**self._masking.told(relative=relative))
 
     def measure(self, explained: Explained) -> Reading:
         """The drop of each sample."""
@@ -185,7 +194,7 @@ class AverageIncrease(AttributionMetric):
 
     def __init__(self, fill: Baseline = "black", keep: float | None = None, max_batch: int | None = None) -> None:
         self._masking = _Masking(fill, keep, max_batch)
-        super().__init__({**self._masking.protocol, "increase": f"more than {_ROUNDING}"}, Passes(2, 0), identity=fill)
+        super().__init__(**self._masking.told(increase=f"more than {_ROUNDING}"))
 
     def measure(self, explained: Explained) -> Reading:
         """1 for samples whose confidence rises, else 0."""
@@ -241,7 +250,7 @@ class AverageGain(AttributionMetric):
 
     def __init__(self, fill: Baseline = "black", keep: float | None = None, max_batch: int | None = None) -> None:
         self._masking = _Masking(fill, keep, max_batch)
-        super().__init__(self._masking.protocol, Passes(2, 0), identity=fill)
+        super().__init__(**self._masking.told())
 
     def measure(self, explained: Explained) -> Reading:
         """The gain of each sample."""

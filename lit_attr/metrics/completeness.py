@@ -6,7 +6,7 @@ Deviations: Quantus' `Completeness` asks two floats to be equal, after division 
 far they are apart. The relative error is the mean of each sample's own, not a ratio of sums.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._elements import element_map, named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._precision import wide
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.objectives import OBJECTIVES, Objective, get_objective
 from lit_attr.targets import Target
 
@@ -54,6 +55,10 @@ class _Reference(NamedTuple):
 
     baseline: Baseline
     objective: Objective
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return ("objective at the baseline", *self)
 
 
 class _Balance(NamedTuple):
@@ -126,7 +131,8 @@ class Completeness(AttributionMetric):
             "baseline": named(baseline),
         }
         known = OBJECTIVES.get(str(protocol["objective"])) is function
-        super().__init__(protocol, Passes(2, 0), identity=(baseline, None if known else function))
+        shared = [CLEAN, Work(self._reference.key, Passes(1, 0), per="sample")]
+        super().__init__(protocol, Passes(2, 0), identity=(baseline, None if known else function), shared=shared)
 
     def measure(self, explained: Explained) -> Reading:
         """The error of each sample, absolute or relative to the change."""
@@ -147,8 +153,7 @@ class Completeness(AttributionMetric):
     def _found(self, explained: Explained) -> _Balance:
         evaluation = explained.evaluation
         objective, index = self._reference.objective, evaluation.target.index
-        key = ("objective at the baseline", *self._reference)
-        start = wide(evaluation.once(key, lambda: self._at_baseline(evaluation)))
+        start = wide(evaluation.once(self._reference.key, lambda: self._at_baseline(evaluation)))
         end = wide(objective(evaluation.evidence, index))
         error = element_map(explained).flatten(1).sum(1) - (end - start)
         return _Balance(error, end - start, start.abs() + end.abs())

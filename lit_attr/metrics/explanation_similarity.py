@@ -25,6 +25,7 @@ from lit_attr.metrics._elements import named
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
 from lit_attr.metrics._noise import Noise
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.targets import Target
 from lit_attr.updates.region import Bounds
 
@@ -85,7 +86,7 @@ class ExplanationSimilarity(AttributionMetric):
     R + 1 forward passes and what `perturb` costs; metrics that differ in measure, reduction and k alone share them.
 
     Args:
-        measure: "topk", the share of top positions that are the same, "spearman", "ssim" or "cosine"; see
+        measure: "topk", the share of top positions that are the same, "pearson", "spearman", "ssim" or "cosine"; see
             `lit_attr.metrics.similarity`.
         perturb: "noise", uniform, or what makes the changed inputs: an attack or a corruption (a name, settings with
             the name under `class`, or one that is made), or a function of model, inputs and target. The global random
@@ -136,14 +137,16 @@ class ExplanationSimilarity(AttributionMetric):
             accepted = "'noise', an attack, a corruption, or a function of model, inputs and target"
             raise ArgumentError("perturb", perturb, accepted)
         passes, name = Passes(restarts + 1, 0), perturb if isinstance(perturb, Attack | Corruption) else named(perturb)
-        super().__init__({**protocol, "perturb": str(name)}, passes, identity=perturb, explanations=restarts)
+        self._key = ("changed", perturb, *noise.key)
+        shared = [CLEAN, Work(self._key, Passes(restarts, 0), restarts)]
+        told = {**protocol, "perturb": str(name)}
+        super().__init__(told, passes, identity=perturb, explanations=restarts, shared=shared)
         self.compare, self.noise = compare, noise
         object.__setattr__(self, "perturb", perturb)  # a module among attacks would become a part of the metric
 
     def measure(self, explained: Explained) -> Reading:
         """The least similarity of each sample over the restarts at which its prediction held."""
-        key = ("changed", self.perturb, *self.noise.key)
-        pairs = explained.once(key, lambda: self._pairs(explained))
+        pairs = explained.once(self._key, lambda: self._pairs(explained))
         inputs, here = explained.evaluation.inputs, explained.attribution
         found = torch.stack([self.compare(here, pair.attribution, inputs) for pair in pairs])
         finite = torch.stack([pair.finite for pair in pairs])

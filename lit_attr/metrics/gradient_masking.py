@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_attr._checks import ArgumentError, fraction, positive_int
+from lit_attr._chunks import in_chunks
 from lit_attr._view import looking_at
 from lit_attr.attacks import Attack, WalkingAttack, get_attack
 from lit_attr.metrics.robust_accuracy import predicted_right, robust_accuracy
@@ -173,12 +174,15 @@ def _fields(attack: Attack, **settings: Any) -> dict[str, Any]:
 
 def _gradients(model: nn.Module, inputs: Tensor, labels: Tensor, attack: WalkingAttack) -> dict[str, Tensor]:
     """Of which samples the gradient of the attack's loss is zero, and of which it or the output is not finite."""
-    size = attack.max_batch or 32
-    zero, broken = [], []
     with looking_at(model, inputs, labels, attack.max_batch) as view:
-        for rows in torch.split(view.rows, size):
+        zero, broken = torch.zeros(2, len(inputs), dtype=torch.bool, device=inputs.device)
+
+        def work(start: int, stop: int) -> None:
+            rows = view.rows[start:stop]
             gradient, evidence = view.gradient(view.inputs[rows], rows, get_objective(attack.loss))
             flat = gradient.flatten(1)
-            broken.append(~(flat.isfinite().all(1) & evidence.isfinite().all(1)))
-            zero.append((flat == 0).all(1))
-    return {"zero_gradient": torch.cat(zero), "not_finite": torch.cat(broken)}
+            broken[rows] = ~(flat.isfinite().all(1) & evidence.isfinite().all(1))
+            zero[rows] = (flat == 0).all(1)
+
+        in_chunks(len(inputs), view.inputs, attack.max_batch, work)
+    return {"zero_gradient": zero, "not_finite": broken}

@@ -23,6 +23,7 @@ from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._precision import wide
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.objectives import logit
 from lit_attr.targets import Target
 
@@ -190,14 +191,15 @@ class Infidelity(AttributionMetric):
             "scaling": "the best factor for each sample",
             "relative": relative,
         }
-        super().__init__(protocol, Passes(samples + 1, 0))
+        self._key = ("infidelity", self._kind, self._amount, samples, seed)
+        shared = [CLEAN, Work(self._key, Passes(samples, 0), per="sample")]
+        super().__init__(protocol, Passes(samples + 1, 0), shared=shared)
 
     def measure(self, explained: Explained) -> Reading:
         """The mean squared error of each sample at its best scale."""
         evaluation = explained.evaluation
-        key = ("infidelity", self._kind, self._amount, self._samples, self._seed)
-        actual = wide(evaluation.once(key, lambda: self._differences(evaluation)))
-        predicted = explained.once(key, lambda: self._predicted(explained))
+        actual = wide(evaluation.once(self._key, lambda: self._differences(evaluation)))
+        predicted = explained.once(self._key, lambda: self._predicted(explained))
         power = predicted.square().mean(1)
         scale = torch.where(power > 0, (predicted * actual).mean(1) / power, 0)
         error = (actual - scale[:, None] * predicted).square().mean(1)

@@ -20,6 +20,7 @@ from lit_attr.metrics._comparison import Comparison, Measure, Reduction
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
 from lit_attr.metrics._randomised import Reinit, randomising
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.targets import Target
 
 __all__ = ["MPRT", "mprt"]
@@ -110,14 +111,15 @@ class MPRT(AttributionMetric):
         positive_int("stages", stages)
         not_negative_int("seed", seed)
         protocol = {**compare.protocol, "order": order, "stages": stages, "reinit": reinit, "seed": seed}
-        super().__init__(protocol, Passes(1, 0), points=stages, explanations=stages)
+        self._key = ("randomised", order, stages, reinit, seed)
+        shared = [CLEAN, Work(self._key, Passes(0, 0), stages)]
+        super().__init__(protocol, Passes(1, 0), points=stages, explanations=stages, shared=shared)
         self.compare, self.order, self.stages, self.reinit, self.seed = compare, order, stages, reinit, seed
 
     def measure(self, explained: Explained) -> Reading:
         """The mean similarity of each sample, and the similarity after each stage."""
-        key = ("randomised", self.order, self.stages, self.reinit, self.seed)
-        found = explained.once(key, lambda: self._explanations(explained))
-        curve: Tensor = explained.once((*key, self.compare), lambda: self._similarities(explained, found))
+        found = explained.once(self._key, lambda: self._explanations(explained))
+        curve: Tensor = explained.once((*self._key, self.compare), lambda: self._similarities(explained, found))
         finite = torch.stack([there.flatten(1).isfinite().all(1) for there in found], dim=1).all(1)
         # What is not finite is no map that is the same everywhere.
         return Reading(curve.mean(1), curve, defined=curve.isfinite().all(1) | ~finite)

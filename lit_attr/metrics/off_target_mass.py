@@ -10,8 +10,8 @@ from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._evaluation import Explained
-from lit_attr.metrics._precision import wide
 from lit_attr.metrics._region import others_of
+from lit_attr.metrics.localisation import relevance_mass
 from lit_attr.targets import RegionTarget
 
 __all__ = ["OffTargetMass", "off_target_mass"]
@@ -39,18 +39,14 @@ def off_target_mass(maps: Tensor, target: RegionTarget, normalize: bool = False)
         >>> off_target_mass(maps, target).tolist(), off_target_mass(maps, target, normalize=True).tolist()
         ([0.25], [0.375])
     """
-    others = others_of(target).flatten(1).to(maps.device)
-    values, region = wide(maps).flatten(1), target.mask.flatten(1).to(maps.device)
-    if values.shape != region.shape:
+    others = others_of(target).to(maps.device)
+    scope = others | target.mask.to(maps.device)
+    if maps.numel() != scope.numel() or maps.shape[-2:] != scope.shape[1:]:
         got = f"{tuple(maps.shape)} for masks {tuple(target.mask.shape)}"
         raise ArgumentError("maps", got, "of the size of the target's masks")
-    mass = values.clamp_min(0)
-    mass = mass / mass.amax(1, keepdim=True)  # no sum of them overflows
-    off, on = ((mass * where).sum(1) for where in (others, region))
-    found = off / (off + on)
-    if normalize:
-        found = found * (others.sum(1) + region.sum(1)) / others.sum(1)
-    return found.where(others.any(1) & values.isfinite().all(1), float("nan"))
+    values = maps.reshape(scope.shape)
+    found = relevance_mass(values.where(scope | ~values.isfinite(), 0), others)
+    return found * scope.sum((1, 2)) / others.sum((1, 2)) if normalize else found
 
 
 @METRICS.register("off_target_mass")

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from lit_attr.metrics._diffusion import diffuse
 from lit_attr.metrics._elements import generator_of
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._precision import wide
+from lit_attr.metrics._work import CLEAN, Work, total
 from lit_attr.metrics.ranking import ranks_by
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
@@ -40,7 +41,6 @@ __all__ = ["AIC", "SIC", "aic", "sic"]
 THRESHOLDS = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.13, 0.21, 0.34, 0.5, 0.75)
 READOUTS = ("prob", "accuracy")
 FILLS = ("diffusion", "delaunay")
-AGGREGATES = ("mean", "median")
 Aggregate: TypeAlias = Literal["mean", "median"]
 _START = 0.01  # the share of the pixels that are known from the start
 _POINTS = 1001  # of a curve
@@ -72,7 +72,7 @@ class _Information:
     def __post_init__(self) -> None:
         one_of("fill", self.fill, FILLS)
         one_of("reduction", self.reduction, REDUCTIONS)
-        one_of("aggregate", self.aggregate, AGGREGATES)
+        one_of("aggregate", self.aggregate, get_args(Aggregate))
         found = numbers("thresholds", self.thresholds, "at least one share in (0, 1)", lambda t: 0 < t < 1)
         object.__setattr__(self, "thresholds", found)
         if list(found) != sorted(found):
@@ -80,10 +80,12 @@ class _Information:
         not_negative_int("seed", self.seed)
         batch_limit("max_batch", self.max_batch)
 
-    def protocol(self, score: str) -> dict[str, Any]:
-        """What is computed, in words and numbers that fit into a log."""
-        exact = self.fill == "delaunay"
-        return {
+    def told(self, score: str, **more: Any) -> dict[str, Any]:
+        """What `AttributionMetric` is told."""
+        exact, median = self.fill == "delaunay", self.aggregate == "median"
+        ends, walk = self._keys
+        work = [CLEAN, Work(ends, Passes(1, 0), per="sample"), Work(walk, Passes(len(self.thresholds), 0))]
+        protocol = {
             "name": "PIC" if exact else "PIC-fast",
             "rank": f"{self.reduction} over channels, descending, equal values by index",
             "known_at_the_start": f"{_START} of the pixels, the same for all images, and the corners",
@@ -94,18 +96,20 @@ class _Information:
             "score": f"{score} (None: the class predicted on the clean input)",
             "curve": f"running maximum, linear between its points, {_POINTS} points",
             "aggregate": f"{self.aggregate} of the curves",
+            **more,
         }
+        return {"protocol": protocol, "passes": total(work).passes, "points": _POINTS, "shared": work, "median": median}
 
     @property
-    def passes(self) -> Passes:
-        return Passes(len(self.thresholds) + 2, 0)
+    def _keys(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        key = ("pic", self.fill, self.seed)
+        return key, (*key, self.thresholds, self.reduction)
 
     def reading(self, explained: Explained, readout: str, least: float) -> Reading:
         """The area under the curve of each sample whose clean score is at least `least`, and the curve."""
         evaluation, number = explained.evaluation, READOUTS.index(readout)
-        key = ("pic", self.fill, self.seed)
-        full, start = evaluation.once(key, lambda: self._ends(evaluation))
-        steps = explained.once((*key, self.thresholds, self.reduction), lambda: self._steps(explained))
+        full, start = evaluation.once(self._keys[0], lambda: self._ends(evaluation))
+        steps = explained.once(self._keys[1], lambda: self._steps(explained))
         shape = (len(full.entropy), len(self.thresholds))
         x = _share(steps.entropy.view(shape), start.entropy, full.entropy)
         low, high = start.scores[number], full.scores[number]
@@ -119,8 +123,7 @@ class _Information:
         _check(evaluation.inputs)
         known = _start(evaluation.inputs, self.seed)
         with evaluation.view() as view, torch.no_grad():
-            scores = _scores(view, evaluation.evidence, view.rows)
-            full = _Blurred(_bytes(_levels(view.inputs)), scores)
+            full = _Blurred(_bytes(_levels(view.inputs)), _scores(view, evaluation.evidence, view.rows))
             return full, self._blurred(view, view.rows, lambda rows, _: known.expand(len(rows), -1, -1, -1))
 
     def _steps(self, explained: Explained) -> _Blurred:
@@ -321,8 +324,7 @@ class SIC(AttributionMetric):
         fraction("min_score", min_score)
         self._information = _Information(fill, thresholds, reduction, aggregate, seed, max_batch)
         self._least = min_score
-        protocol = {**self._information.protocol("softmax probability of the target"), "min_score": min_score}
-        super().__init__(protocol, self._information.passes, points=_POINTS, median=aggregate == "median")
+        super().__init__(**self._information.told("softmax probability of the target", min_score=min_score))
 
     def measure(self, explained: Explained) -> Reading:
         """The area of each sample, and its curve."""
@@ -391,8 +393,7 @@ class AIC(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         self._information = _Information(fill, thresholds, reduction, aggregate, seed, max_batch)
-        protocol = self._information.protocol("1 where the target is predicted")
-        super().__init__(protocol, self._information.passes, points=_POINTS, median=aggregate == "median")
+        super().__init__(**self._information.told("1 where the target is predicted"))
 
     def measure(self, explained: Explained) -> Reading:
         """The area of each sample, and its curve."""

@@ -18,6 +18,7 @@ from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._comparison import Comparison, Measure, Reduction
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.targets import Target
 
 __all__ = ["RandomLogit", "random_logit"]
@@ -82,7 +83,8 @@ class RandomLogit(AttributionMetric):
     ) -> None:
         compare = Comparison(measure, reduction, k)
         not_negative_int("seed", seed)
-        super().__init__({**compare.protocol, "seed": seed}, Passes(1, 0), explanations=1)
+        shared = [CLEAN, Work(("other class", seed), Passes(0, 0), 1)]
+        super().__init__({**compare.protocol, "seed": seed}, Passes(1, 0), explanations=1, shared=shared)
         self.compare, self.seed = compare, seed
 
     def measure(self, explained: Explained) -> Reading:

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from lit_attr._checks import batch_limit, not_negative_int, one_of, positive_int
 from lit_attr._view import Passes
-from lit_attr.baselines import Baseline, check_baseline, get_baseline
+from lit_attr.baselines import Baseline, check_baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._elements import named
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._perturbation import filled_end, read_along
 from lit_attr.metrics._precision import wide
 from lit_attr.metrics._region import shuffled_ranks
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.metrics.curves import End, auc, cut_points, perturbation_curve
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
@@ -84,9 +86,9 @@ class _Curves:
         not_negative_int("seed", self.seed)
         batch_limit("max_batch", self.max_batch)
 
-    @property
-    def told(self) -> dict[str, Any]:
+    def told(self, *, insert: bool) -> dict[str, Any]:
         """What `AttributionMetric` is told."""
+        walks = [Work(self._key(draw, insert=insert), Passes(self.steps - 1, 0)) for draw in range(self.draws)]
         protocol = {
             "rank": f"sum over channels, descending, equal values at random, {self.draws} draws, seed {self.seed}",
             "score": f"probability of the target, in units of the {self.unit} one",
@@ -94,27 +96,35 @@ class _Curves:
             "steps": self.steps,
             "area": "trapezoid",
         }
-        passes = Passes(2 + self.draws * (self.steps - 1), 0)
-        return {"protocol": protocol, "passes": passes, "points": self.steps + 1, "identity": self.fill}
+        return {
+            "protocol": protocol,
+            "passes": Passes(2 + self.draws * (self.steps - 1), 0),
+            "points": self.steps + 1,
+            "identity": self.fill,
+            "shared": [CLEAN, Work(("fill", self.fill), Passes(1, 0), per="sample"), *walks],
+        }
+
+    def _key(self, draw: int, *, insert: bool) -> tuple[Any, ...]:
+        return ("region curve", insert, self.fill, self.steps, self.seed, draw)
 
     def reading(self, explained: Explained, *, insert: bool) -> Reading:
         """The curves, averaged over the draws, and the areas under them."""
         evaluation = explained.evaluation
         index = evaluation.target.index
-        filled = evaluation.once(("fill", self.fill), lambda: self._filled(evaluation))
+        filled = filled_end(evaluation, self.fill, self.max_batch)
         cuts = cut_points(explained.positions[0].numel() if len(index) else self.steps, self.steps)
         draws = []
         with evaluation.view() as view:
             clean = End(view.inputs, evaluation.evidence)
             ends = (filled, clean) if insert else (clean, filled)
             for draw in range(self.draws):
-                key = ("region curve", insert, self.fill, self.steps, self.seed, draw)
 
                 def walked(draw: int = draw) -> Tensor:
                     ranks = shuffled_ranks(explained, self.seed, draw)
-                    return _probability(perturbation_curve(view, *ends, ranks, cuts, self.max_batch), index)
+                    evidence = perturbation_curve(view, *ends, ranks, cuts, self.max_batch)
+                    return read_along("prob", evidence, index, "insertion" if insert else "deletion")
 
-                draws.append(explained.once(key, walked))
+                draws.append(explained.once(self._key(draw, insert=insert), walked))
         curve, low, high = torch.stack(draws).mean(0), prob(filled.evidence, index), prob(clean.evidence, index)
         curve, low, high = wide(curve), wide(low), wide(high)
         span, defined = high, high != 0
@@ -126,17 +136,6 @@ class _Curves:
         if len(cuts) <= self.steps:  # cut points that coincide
             curve = curve[:, [j * cuts[-1] // self.steps for j in range(self.steps + 1)]]
         return Reading(value, curve, defined)
-
-    def _filled(self, evaluation: Evaluation) -> End:
-        with evaluation.view() as view:
-            images = get_baseline("fill", self.fill, view.inputs)
-            return End(images, view.evidence_at(images, view.rows, self.max_batch))
-
-
-def _probability(evidence: Tensor, index: Tensor) -> Tensor:
-    """Of evidence `[B, P, K]`, `[B, P]`."""
-    points = evidence.shape[1]
-    return prob(evidence.flatten(0, 1), index.repeat_interleave(points)).view(-1, points)
 
 
 @METRICS.register("region_deletion")
@@ -186,7 +185,7 @@ class RegionDeletion(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         curves = _Curves(fill, steps, unit, draws, seed, max_batch)
-        super().__init__(**curves.told)
+        super().__init__(**curves.told(insert=False))
         self.curves = curves
 
     def measure(self, explained: Explained) -> Reading:
@@ -234,7 +233,7 @@ class RegionInsertion(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         curves = _Curves(fill, steps, unit, draws, seed, max_batch)
-        super().__init__(**curves.told)
+        super().__init__(**curves.told(insert=True))
         self.curves = curves
 
     def measure(self, explained: Explained) -> Reading:

@@ -5,7 +5,7 @@ strengths are ours. That only what is still predicted counts follows Ghorbani et
 differences of maps are else differences of predictions (see `ExplanationSimilarity`).
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +14,15 @@ from lit_attr._checks import fraction, not_negative_int, one_of
 from lit_attr._view import Passes
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._changes import CHANGES
-from lit_attr.metrics._comparison import Comparison
-from lit_attr.metrics._correlation import correlation
+from lit_attr.metrics._comparison import Comparison, Measure
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
-from lit_attr.metrics._precision import wide
-from lit_attr.metrics.ranking import position_map
+from lit_attr.metrics._work import Work
 from lit_attr.targets import RegionTarget, Target
 
 __all__ = ["RegionRobustness", "region_robustness"]
 
 ChangeName: TypeAlias = Literal["noise", "brighter", "darker", "contrast", "blur", "flip"]
-Likeness: TypeAlias = Literal["pearson", "spearman", "ssim", "topk"]
 
 
 def region_robustness(  # noqa: PLR0913, PLR0917 - a batch, and the settings of the class
@@ -34,7 +31,7 @@ def region_robustness(  # noqa: PLR0913, PLR0917 - a batch, and the settings of 
     target: RegionTarget,
     method: Explain,
     change: ChangeName = "noise",
-    measure: Likeness = "pearson",
+    measure: Measure = "pearson",
     min_iou: float = 0.9,
     k: float = 0.1,
     seed: int = 0,
@@ -93,7 +90,7 @@ class RegionRobustness(AttributionMetric):
     Args:
         change: T: "noise", Gaussian of 0.03; "brighter", times 1.1; "darker", times 0.9; "contrast", times 0.85 towards
             the mean; "blur", Gaussian of one pixel; or "flip", from left to right. Changed images stay in [0, 1].
-        measure: "pearson"; or "spearman", "ssim" or "topk" of `lit_attr.metrics.similarity`.
+        measure: "pearson", "spearman", "ssim", "topk" or "cosine"; see `lit_attr.metrics.similarity`.
         min_iou: how alike the prediction has to be, in [0, 1].
         k: how many positions "topk" takes, or below one their share.
         seed: of the noise.
@@ -118,37 +115,31 @@ class RegionRobustness(AttributionMetric):
     def __init__(
         self,
         change: ChangeName = "noise",
-        measure: Likeness = "pearson",
+        measure: Measure = "pearson",
         min_iou: float = 0.9,
         k: float = 0.1,
         seed: int = 0,
     ) -> None:
         one_of("change", change, CHANGES)
-        one_of("measure", measure, get_args(Likeness))
         fraction("min_iou", min_iou)
         not_negative_int("seed", seed)
-        compare = Comparison("topk" if measure == "pearson" else measure, "sum", k)
-        told = {"change": change, "measure": measure, "map": "sum", "min_iou": min_iou, "seed": seed}
-        super().__init__(told | ({"k": k} if measure == "topk" else {}), Passes(2, 0), explanations=1)
-        self.change, self.kind, self.min_iou, self.compare, self.seed = change, measure, min_iou, compare, seed
+        compare = Comparison(measure, "sum", k)
+        told = {"change": change, **compare.protocol, "min_iou": min_iou, "seed": seed}
+        self._key = ("region changed", change, seed)
+        shared = [Work("called", Passes(1, 0), per="sample"), Work(self._key, Passes(1, 0), 1)]
+        super().__init__(told, Passes(2, 0), explanations=1, shared=shared)
+        self.change, self.min_iou, self.compare, self.seed = change, min_iou, compare, seed
 
     def measure(self, explained: Explained) -> Reading:
         """The likeness of each sample's maps, where its prediction held."""
-        found = explained.once(("region changed", self.change, self.seed), lambda: self._found(explained))
+        found = explained.once(self._key, lambda: self._found(explained))
         both, either = (found.now * found.before).sum(1), (found.now + found.before).clamp_max(1).sum(1)
         held = both >= self.min_iou * either  # nothing that stays nothing holds
-        value = self._likeness(explained, found.attribution)
+        value = self.compare(explained.attribution, found.attribution, explained.evaluation.inputs)
         finite = found.now.isfinite().all(1) & found.before.isfinite().all(1)
         finite &= found.attribution.flatten(1).isfinite().all(1)
         # What is not finite is no prediction that did not hold.
         return Reading(value.where(finite, torch.nan), defined=(held & value.isfinite()) | ~finite)
-
-    def _likeness(self, explained: Explained, other: Tensor) -> Tensor:
-        inputs = explained.evaluation.inputs
-        if self.kind != "pearson":
-            return self.compare(explained.attribution, other, inputs)
-        maps = (position_map(attribution, inputs).flatten(1) for attribution in (explained.attribution, other))
-        return correlation("pearson", *(wide(values) for values in maps))
 
     def _found(self, explained: Explained) -> _Found:
         evaluation, change = explained.evaluation, CHANGES[self.change]

@@ -23,6 +23,7 @@ from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._diffusion import diffuse
 from lit_attr.metrics._elements import generator_of
 from lit_attr.metrics._evaluation import Evaluation, Explained
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.objectives import prob
 from lit_attr.targets import Target
 
@@ -67,10 +68,24 @@ class _Removal:
             "value": "mean over percentages",
         }
 
+    def told(self, name: str, *orders: Order) -> dict[str, Any]:
+        """What `AttributionMetric` is told of a metric of these orders."""
+        points = len(self.percentages)
+        return {
+            "protocol": self.protocol(name),
+            "passes": Passes(len(orders) * points + 1, 0),
+            "points": points,
+            "shared": [CLEAN, *(Work(self._key(order), Passes(points, 0)) for order in orders)],
+        }
+
+    def _key(self, order: Order) -> tuple[Any, ...]:
+        return ("road", order, self.percentages, self.noise, self.seed)
+
     def curve(self, explained: Explained, order: Order) -> Tensor:
         """The score at each percentage, `[B, P]`; both readouts come from passes made once per order."""
-        key = ("road", order, self.percentages, self.noise, self.seed)
-        found: Tensor = explained.once(key, lambda: self._walk(explained, order))[READOUTS.index(self.readout)]
+        found: Tensor = explained.once(self._key(order), lambda: self._walk(explained, order))[
+            READOUTS.index(self.readout)
+        ]
         return found
 
     def _walk(self, explained: Explained, order: Order) -> Tensor:
@@ -179,8 +194,7 @@ class ROAD(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         self._removal = _Removal(readout, percentages, noise, seed, max_batch)
-        points = len(self._removal.percentages)
-        super().__init__(self._removal.protocol("(LeRF - MoRF) / 2"), Passes(2 * points + 1, 0), points=points)
+        super().__init__(**self._removal.told("(LeRF - MoRF) / 2", "morf", "lerf"))
 
     def measure(self, explained: Explained) -> Reading:
         """The mean of half the difference of each sample, and the difference at each percentage."""
@@ -250,8 +264,7 @@ class ROADMoRF(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         self._removal = _Removal(readout, percentages, noise, seed, max_batch)
-        points = len(self._removal.percentages)
-        super().__init__(self._removal.protocol("MoRF"), Passes(points + 1, 0), points=points)
+        super().__init__(**self._removal.told("MoRF", "morf"))
 
     def measure(self, explained: Explained) -> Reading:
         """The mean score of each sample, and the score at each percentage."""
@@ -320,8 +333,7 @@ class ROADLeRF(AttributionMetric):
         max_batch: int | None = None,
     ) -> None:
         self._removal = _Removal(readout, percentages, noise, seed, max_batch)
-        points = len(self._removal.percentages)
-        super().__init__(self._removal.protocol("LeRF"), Passes(points + 1, 0), points=points)
+        super().__init__(**self._removal.told("LeRF", "lerf"))
 
     def measure(self, explained: Explained) -> Reading:
         """The mean score of each sample, and the score at each percentage."""

@@ -17,6 +17,7 @@ from torchmetrics import Metric
 from lit_attr._checks import ArgumentError
 from lit_attr._view import Passes, looking_at
 from lit_attr.attacks import ATTACKS, Attack, get_attack, get_attacks
+from lit_attr.attacks.attack import rightly
 from lit_attr.metrics._base import fingerprint, told
 from lit_attr.metrics.wilson import wilson_interval
 from lit_attr.updates import get_bounds
@@ -110,12 +111,12 @@ def robust_accuracy(model: nn.Module, inputs: Tensor, labels: Tensor, attack: At
     if attack is not None and attack.targeted is True:
         raise ArgumentError("attack.targeted", True, "false, 'random' or 'least_likely': the true class is given")
     with looking_at(model, inputs, labels) as view:
-        clean = _right(view.evidence_at(view.inputs, view.rows, attack.max_batch if attack else None), labels)
+        clean = rightly(view.evidence_at(view.inputs, view.rows, attack.max_batch if attack else None), labels)
         inputs = view.inputs
     adversarial, robust, passes = inputs.clone(), clean.clone(), Passes(1, 0)
     if attack is not None and bool(clean.any()):
         attacked = attack.run(model, inputs[clean], labels[clean])
-        adversarial[clean], robust[clean] = attacked.adversarial, _right(attacked.evidence, labels[clean])
+        adversarial[clean], robust[clean] = attacked.adversarial, rightly(attacked.evidence, labels[clean])
         share = float(clean.double().mean())
         passes = Passes(1 + share * attacked.passes.forward, share * attacked.passes.backward)
     change = (adversarial.double() - inputs.double()).flatten(1)
@@ -133,7 +134,7 @@ def predicted_right(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         tensor([ True, False])
     """
     with looking_at(model, inputs, labels) as view:
-        return _right(view.evidence_at(view.inputs, view.rows), labels)
+        return rightly(view.evidence_at(view.inputs, view.rows), labels)
 
 
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
@@ -322,10 +323,6 @@ def _merged(found: Outcome, other: Outcome, rows: Tensor) -> Outcome:
     share = len(rows) / max(1, len(found.robust))
     passes = Passes(*(a + share * b for a, b in zip(found.passes, other.passes, strict=True)))
     return found._replace(robust=robust, passes=passes, **changed)
-
-
-def _right(evidence: Tensor, labels: Tensor) -> Tensor:
-    return (evidence.argmax(1) == labels.to(evidence.device)) & evidence.isfinite().all(1)
 
 
 def _require_inside(attack: Attack, inputs: Tensor, outcome: Outcome) -> None:

@@ -8,6 +8,8 @@ write. Noisy images stay in [0, 1], where Captum leaves them outside: methods th
 see the same noise.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
 from lit_attr.metrics._noise import Noise
 from lit_attr.metrics._precision import wide
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.targets import Target
 from lit_attr.updates.region import Bounds
 
@@ -72,6 +75,16 @@ def _moves(explained: Explained, noise: Noise) -> Tensor:
         return torch.stack([(wide(found).flatten(1) - here).norm(dim=1) for found in there], dim=1)
 
 
+def _told(noise: Noise) -> dict[str, Any]:
+    """What `AttributionMetric` is told."""
+    return {
+        "protocol": {**noise.protocol, "distance": "L2, relative"},
+        "passes": Passes(1, 0),
+        "explanations": noise.draws,
+        "shared": [CLEAN, Work(("moves", noise.key), Passes(0, 0), noise.draws)],
+    }
+
+
 def _reading(explained: Explained, noise: Noise, reduce: str) -> Reading:
     """Shares of the attribution's length; zero for one without length that does not move."""
     moves = explained.once(("moves", noise.key), lambda: _moves(explained, noise))
@@ -116,7 +129,7 @@ class MaxSensitivity(AttributionMetric):
 
     def __init__(self, draws: int = 10, radius: float = 0.02, bounds: Bounds = "auto", seed: int = 0) -> None:
         noise = Noise(draws, radius, bounds, seed)
-        super().__init__({**noise.protocol, "distance": "L2, relative"}, Passes(1, 0), explanations=draws)
+        super().__init__(**_told(noise))
         self.noise = noise
 
     def measure(self, explained: Explained) -> Reading:
@@ -155,7 +168,7 @@ class AverageSensitivity(AttributionMetric):
 
     def __init__(self, draws: int = 10, radius: float = 0.02, bounds: Bounds = "auto", seed: int = 0) -> None:
         noise = Noise(draws, radius, bounds, seed)
-        super().__init__({**noise.protocol, "distance": "L2, relative"}, Passes(1, 0), explanations=draws)
+        super().__init__(**_told(noise))
         self.noise = noise
 
     def measure(self, explained: Explained) -> Reading:

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_attr._checks import ArgumentError
+from lit_attr.metrics._correlation import aligned, correlation
 from lit_attr.metrics._precision import wide
-from lit_attr.metrics.ranking import average_ranks, rank_map, top_count
+from lit_attr.metrics.ranking import rank_map, top_count
 
-__all__ = ["cosine", "spearman", "ssim", "topk_intersection"]
+__all__ = ["cosine", "pearson", "spearman", "ssim", "topk_intersection"]
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2  # of Wang et al., for maps in [0, 1]
@@ -33,9 +34,20 @@ def spearman(one: Tensor, other: Tensor) -> Tensor:
         >>> spearman(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[9.0, 4.0, 1.0]])).tolist()
         [-1.0]
     """
-    a, b = (average_ranks(values) for values in _pair(one, other))
-    middle = (a.shape[1] + 1) / 2
-    return _known(_aligned(a - middle, b - middle), one, other)
+    return _known(correlation("spearman", *_pair(one, other)), one, other)
+
+
+def pearson(one: Tensor, other: Tensor) -> Tensor:
+    """Correlation of the values, `[B]`; arguments as in `spearman`.
+
+    Returns:
+        In [-1, 1], float64; NaN where a map is constant or not finite.
+
+    Example:
+        >>> pearson(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[5.0, 3.0, 1.0]])).tolist()
+        [-1.0]
+    """
+    return _known(correlation("pearson", *_pair(one, other)), one, other)
 
 
 def cosine(one: Tensor, other: Tensor) -> Tensor:
@@ -48,8 +60,7 @@ def cosine(one: Tensor, other: Tensor) -> Tensor:
         >>> cosine(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, -2.0]])).tolist()
         [0.0]
     """
-    a, b = _pair(one, other)
-    return _known(_aligned(a / a.abs().amax(1, keepdim=True), b / b.abs().amax(1, keepdim=True)), one, other)
+    return _known(aligned(*_pair(one, other)), one, other)
 
 
 def topk_intersection(one: Tensor, other: Tensor, k: float = 0.02) -> Tensor:
@@ -118,11 +129,6 @@ def _pair(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     if a.shape != b.shape:
         raise ArgumentError("other", f"shape {tuple(other.shape)}", f"maps of the size of `one`, {tuple(one.shape)}")
     return a, b
-
-
-def _aligned(a: Tensor, b: Tensor) -> Tensor:
-    lengths = (a.square().sum(1) * b.square().sum(1)).sqrt()
-    return ((a * b).sum(1) / lengths).clamp(-1, 1)
 
 
 def _known(found: Tensor, one: Tensor, other: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from lit_attr.metrics._correlation import CORRELATIONS, correlation
 from lit_attr.metrics._elements import SCORE, element_map, generator_of, moves, named
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._precision import wide
+from lit_attr.metrics._work import CLEAN, Work
 from lit_attr.metrics.ranking import channel_axis
 from lit_attr.objectives import logit
 from lit_attr.targets import Target
@@ -64,8 +65,13 @@ class _Subsets:
 
     def drops(self, evaluation: Evaluation) -> list[Tensor]:
         """How much the removal of each subset takes off the score, `[B, K]` for each size; made once per evaluation."""
+        return evaluation.once(self.work.key, lambda: self._drops(evaluation))
+
+    @property
+    def work(self) -> Work:
+        """What `drops` costs."""
         key = ("subsets", self.sizes, self.subsets, self.unit, self.baseline, self.seed)
-        return evaluation.once(key, lambda: self._drops(evaluation))
+        return Work(key, Passes(self.subsets * len(self.sizes), 0), per="sample")
 
     def _drops(self, evaluation: Evaluation) -> list[Tensor]:
         """How much the removal of each subset takes off the score, `[B, K]` for each size."""
@@ -268,7 +274,8 @@ class SubsetCorrelation(AttributionMetric):
             "value": "mean over sizes",
         }
         passes = Passes(removal.subsets * len(removal.sizes) + 1, 0)
-        super().__init__(protocol, passes, points=len(removal.sizes), identity=baseline)
+        shared = [CLEAN, removal.work]
+        super().__init__(protocol, passes, points=len(removal.sizes), identity=baseline, shared=shared)
 
     def measure(self, explained: Explained) -> Reading:
         """The mean over sizes of the correlation of each sample, and the correlation at each size."""

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeAlias, get_args
 from torch import Tensor, nn
 
 from lit_attr._checks import one_of
-from lit_attr._view import Passes
 from lit_attr.baselines import Baseline
 from lit_attr.metrics._base import METRICS, AttributionMetric, Reading
 from lit_attr.metrics._evaluation import Evaluation, Explained
 from lit_attr.metrics._region import FRACTIONS, Deleting
+from lit_attr.metrics._work import total
 from lit_attr.targets import RegionTarget
 
 __all__ = ["LeakageRatio", "OffTargetDrop", "TargetDrop", "leakage_ratio", "off_target_drop", "target_drop"]
@@ -84,8 +84,9 @@ def leakage_ratio(  # noqa: PLR0913, PLR0917 - a batch, and the settings of the 
 
 def _told(deleting: Deleting, **more: Any) -> dict[str, Any]:
     """What `AttributionMetric` is told."""
-    passes = Passes(1 + len(deleting.fractions), 0)
-    return {"protocol": {**deleting.protocol, **more}, "passes": passes, "identity": deleting.fill}
+    shared = deleting.work
+    protocol = {**deleting.protocol, **more}
+    return {"protocol": protocol, "passes": total(shared).passes, "identity": deleting.fill, "shared": shared}
 
 
 @METRICS.register("target_drop")

@@ -81,9 +81,10 @@ def transfer_matrix(
         both = right[:, None] & right[None]
         for name, attack in built.items():
             for i, surrogate in enumerate(models.values()):
-                made = cast("Tensor", robust_accuracy(surrogate, inputs, labels, attack).adversarial)
+                own = robust_accuracy(surrogate, inputs, labels, attack)
+                made = cast("Tensor", own.adversarial)
                 for j, target in enumerate(models.values()):
-                    wrong = ~predicted_right(target, made, labels)
-                    found[name].fooled[i, j] += int((wrong & both[i, j]).sum())
+                    still = own.robust if i == j else predicted_right(target, made, labels)
+                    found[name].fooled[i, j] += int((both[i, j] & ~still).sum())
             found[name].samples.add_(both.sum(2).cpu())
     return found

@@ -7,11 +7,13 @@ the view and by `Victim`.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from lit_attr._checks import ArgumentError
 from lit_attr.registry import did_you_mean
 from lit_attr.updates._victim import Victim
 
@@ -26,15 +28,19 @@ _TARGETS = 9  # of AutoAttack's parts, in its paper and in RobustBench
 _LENGTHS = {"eps", "alpha", "max_epsilon", "noise_sd"}
 _MORE_LENGTHS = {"GN": {"std"}, "SPSA": {"delta", "lr"}, "JSMA": {"theta"}}
 
+_BROKEN = {"c", "kappa", "lam", "nsig", "scale"}  # numbers that may be, though their defaults are integers
+
 
 def attack_name(name: str) -> str | None:
-    """An attack's name as torchattacks writes it; None where it has no such attack.
+    """An attack's name as torchattacks writes it, from that or the path of its class; None where it has no such attack.
 
     Example:
-        >>> attack_name("vmifgsm"), attack_name("torchattacks.CW"), attack_name("l2")
-        ('VMIFGSM', 'CW', None)
+        >>> attack_name("vmifgsm"), attack_name("torchattacks.CW"), attack_name("torchattacks.attacks.pgd.PGD")
+        ('VMIFGSM', 'CW', 'PGD')
+        >>> attack_name("l2") is None
+        True
     """
-    plain = name.removeprefix(_PREFIX).casefold()
+    plain = _last(name).casefold()
     return next((found for found in _classes() if found.casefold() == plain), None)
 
 
@@ -42,7 +48,7 @@ def known_attack(name: str) -> str:
     """The same; an unknown one is refused with the nearest."""
     found = attack_name(name)
     if found is None:
-        wanted = name.removeprefix(_PREFIX)
+        wanted = _last(name)
         msg = f"torchattacks has no attack '{wanted}'; {did_you_mean(wanted, _classes())}"
         raise ValueError(msg)
     return found
@@ -55,12 +61,15 @@ def defaults_of(name: str) -> dict[str, Any]:
 
 
 def checked_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, lists as tuples; an unknown one is refused with the nearest."""
+    """The settings, lists as tuples; an unknown one is refused with the nearest, and one of another kind."""
     accepted = defaults_of(name)
-    for key in settings:
+    for key, value in settings.items():
         if key not in accepted:
             msg = f"torchattacks.{name} has no setting '{key}'; {did_you_mean(key, accepted)}"
             raise ValueError(msg)
+        kind = _kind(key, accepted[key])
+        if kind is not None and not kind[1](value):
+            raise ArgumentError(key, value, f"{kind[0]} for torchattacks.{name}")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
 
 
@@ -123,14 +132,21 @@ def as_torchattack(
 
         def __call__(self, inputs: Tensor, labels: Tensor | None = None) -> Tensor:
             applied = self._normalization_applied
-            modes = [(module, module.training) for module in self.model.modules()]
             try:
-                found: Tensor = super().__call__(inputs, labels)
+                with _same_modes(self.model):
+                    found: Tensor = super().__call__(inputs, labels)
             finally:
                 self._set_normalization_applied(applied)
-                for module, training in modes:
-                    module.training = training
             return found
+
+        def save(self, data_loader: Any, save_path: Any = None, verbose: bool = True, **more: Any) -> Any:
+            asked = more.pop("return_verbose", False)
+            with _same_modes(self.model):  # without `return_verbose` they have no predictions to save
+                told = super().save(data_loader, save_path, verbose, return_verbose=True, **more)
+            return told if asked else None
+
+        def set_normalization_used(self, mean: Any, std: Any) -> None:
+            super().set_normalization_used(*([float(value) for value in values] for values in (mean, std)))
 
         def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
             device = images.device if self.device is None else self.device
@@ -143,6 +159,17 @@ def as_torchattack(
     return Exported()
 
 
+@contextmanager
+def _same_modes(model: nn.Module) -> Iterator[None]:
+    """Every part of the model is in its own mode again on leaving."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 class _Normalised(nn.Module):
     """A model behind the normalisation that is registered with an attack."""
 
@@ -152,6 +179,25 @@ class _Normalised(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         return self.model(self.normalise(images))
+
+
+def _last(name: str) -> str:
+    """The part of a path that names the attack."""
+    return name.rpartition(".")[2] if name.startswith(_PREFIX) else name
+
+
+def _kind(key: str, default: Any) -> tuple[str, Callable[[Any], bool]] | None:
+    """What values a setting takes, in words and as a test, told from its default; None where that does not say."""
+    if isinstance(default, bool):
+        return "true or false", lambda value: isinstance(value, bool)
+    if isinstance(default, str):
+        return "a text", lambda value: isinstance(value, str)
+    if isinstance(default, int | float):
+        whole = isinstance(default, int) and key not in _BROKEN
+        number = (int,) if whole else (int, float)
+        words = "an integer of at least 0" if whole else "a number of at least 0"
+        return words, lambda value: isinstance(value, number) and not isinstance(value, bool) and value >= 0
+    return None
 
 
 @functools.cache

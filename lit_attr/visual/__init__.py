@@ -11,18 +11,21 @@ from lit_attr.visual.media import log_curves, log_images, log_masks, log_table
 from lit_attr.visual.panel import Panel, draw
 from lit_attr.visual.picture import picture
 from lit_attr.visual.scores import Score, scores_picture
+from lit_attr.visual.variants import VariantSample, draw_variants
 
 __all__ = [
     "AccuracyCurve",
     "AttackedSample",
     "Panel",
     "Score",
+    "VariantSample",
     "accuracy_picture",
     "class_colours",
     "class_overlay",
     "critical_difference_picture",
     "draw",
     "draw_attacked",
+    "draw_variants",
     "heat",
     "log_curves",
     "log_images",

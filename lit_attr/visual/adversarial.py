@@ -8,8 +8,8 @@ from torch import Tensor
 from lit_attr._checks import ArgumentError
 from lit_attr.visual.curves import INK, PALE, to_array
 from lit_attr.visual.images import RGB, to_picture
-from lit_attr.visual.maps import heat, overlay
-from lit_attr.visual.panel import LINE, RIGHT, SIDE, WRONG, Place, fit, grid, number, short
+from lit_attr.visual.maps import overlay, scaled
+from lit_attr.visual.panel import LINE, RIGHT, SIDE, WRONG, Place, draw_scale, fit, grid, number, short
 
 __all__ = ["AttackedSample", "draw_attacked"]
 
@@ -81,31 +81,33 @@ def draw_attacked(sample: AttackedSample) -> RGB:
         text = f"{mark} {name}  ({sure:.0%})" + ("" if right else f"  label: {sample.label}")
         place.write(0, -7, short(text, 38), RIGHT if right else WRONG)
         place.show(fit(to_picture(image)))
-    _draw_difference(places[2], sample)
+    draw_difference(places[2], sample.image, sample.adversarial, sample.distances)
     if sample.maps is not None:
         _draw_map(places[3], sample, "clean", sample.image, sample.maps[0])
         _draw_map(places[4], sample, "adversarial", sample.adversarial, sample.maps[1])
     return to_array(places[0].figure)
 
 
-def _draw_difference(place: Place, sample: AttackedSample) -> None:
-    change = (sample.adversarial - sample.image).float()
+def draw_difference(place: Place, image: Tensor, changed: Tensor, distances: Mapping[str, float]) -> None:
+    """Draw what was added to an image, and print distances under it."""
+    change = (changed - image).float()
     largest = float(change.abs().max())
     factor = 0.5 / largest if largest else 1.0
     place.write(0, -22, "difference", INK, fontsize=9, weight="bold")
     place.write(0, -7, f"magnified {factor:.3g} times" if largest else "none", PALE)
     place.show(fit(to_picture((0.5 + factor * change).clamp(0, 1))))
-    _write_numbers(place, sample.distances)
+    _write_numbers(place, distances)
 
 
 def _draw_map(place: Place, sample: AttackedSample, which: str, image: Tensor, values: Tensor) -> None:
-    shown, note = heat(values)
-    place.write(0, -22, short(f"{sample.method} of {which}"), INK, fontsize=9, weight="bold")
-    place.write(0, -7, f"for (red) and against {short(sample.label, 18)}", PALE)
-    place.show(fit(overlay(image, shown)))
+    shown = scaled(values)
+    place.write(0, -22, short(f"{sample.method} of {which}, for {sample.label}", 32), INK, fontsize=9, weight="bold")
+    draw_scale(place, shown)
+    place.show(fit(overlay(image, shown.values, cmap=shown.cmap)))
     rows = sample.similarity if which == "adversarial" else {}
     _write_numbers(place, rows)
-    place.write(0, SIDE + (len(rows) + 1) * LINE, note, WRONG)
+    if shown.scale:
+        place.write(0, SIDE + (len(rows) + 1) * LINE, shown.note, WRONG)
 
 
 def _write_numbers(place: Place, rows: Mapping[str, float]) -> None:

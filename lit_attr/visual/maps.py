@@ -1,7 +1,7 @@
 """Attribution maps as colours. A map with nothing in it is a result to be shown, never an error."""
 
 import functools
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,38 @@ from lit_attr.visual.images import RGB, to_numpy, to_picture
 
 Sign = Literal["signed", "positive", "absolute"]
 
+SIGNED, UNSIGNED = "bwr", "YlOrRd"  # read by people who tell red from green badly, too
 # An odd number of colours, so that zero has the middle one to itself.
 _COLOURS = 255
+
+
+class Heat(NamedTuple):
+    """A map as it is shown.
+
+    Attributes:
+        values: float32 `[H, W]` in [-1, 1].
+        note: for the caption, empty for an ordinary map; see `heat`.
+        scale: the attribution that is shown as 1; 0 for a map that shows nothing.
+        signed: whether a value is below zero; without one the colours are those of a strength.
+    """
+
+    values: Tensor
+    note: str
+    scale: float
+    signed: bool
+
+    @property
+    def cmap(self) -> str:
+        """The colours: blue against and red for, of a map without a sign pale to dark red."""
+        return SIGNED if self.signed else UNSIGNED
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The numbers at the ends of the scale, empty for a map that shows nothing."""
+        if not self.scale:
+            return "", ""
+        text = f"{self.scale:.2g}"
+        return (f"\N{MINUS SIGN}{text}" if self.signed else "0"), text
 
 
 def heat(attribution: Tensor, sign: Sign = "signed") -> tuple[Tensor, str]:
@@ -43,6 +73,16 @@ def heat(attribution: Tensor, sign: Sign = "signed") -> tuple[Tensor, str]:
         (tensor([[0., 0.],
                 [0., 0.]]), 'all zero')
     """
+    return scaled(attribution, sign)[:2]
+
+
+def scaled(attribution: Tensor, sign: Sign = "signed") -> Heat:
+    """As `heat`, with what the colours stand for.
+
+    Example:
+        >>> scaled(torch.tensor([[0.0, 1.0], [-2.0, 4.0]])).ends
+        ('\N{MINUS SIGN}4', '4')
+    """
     one_of("sign", sign, ["signed", "positive", "absolute"])
     if attribution.dim() not in {2, 3} or not attribution.numel():
         raise ArgumentError("attribution", f"shape {tuple(attribution.shape)}", "a tensor [C, H, W] or [H, W]")
@@ -54,18 +94,20 @@ def heat(attribution: Tensor, sign: Sign = "signed") -> tuple[Tensor, str]:
     finite = values[np.isfinite(values)]
     lost = values.size - finite.size
     flat = _flat(finite, sign)
-    scaled = np.where(np.isinf(values), values, 0.0) if flat else np.nan_to_num(values, nan=0.0) / _scale(finite)
+    scale = 0.0 if flat else _scale(finite)
+    shown = np.where(np.isinf(values), values, 0.0) if flat else np.nan_to_num(values, nan=0.0) / scale
     note = ", ".join(filter(None, [f"{lost} non-finite values" * bool(lost), flat]))
-    return torch.from_numpy(scaled.clip(-1, 1).astype(np.float32)), note
+    signed = bool((shown < 0).any())
+    return Heat(torch.from_numpy(shown.clip(-1, 1).astype(np.float32)), note, scale, signed)
 
 
-def to_rgb(values: Tensor, cmap: str = "bwr") -> RGB:
+def to_rgb(values: Tensor, cmap: str = SIGNED) -> RGB:
     """Colour a map of `heat`: -1 is the first colour of the scale, 0 the middle one, 1 the last.
 
     Args:
         values: `[H, W]` in [-1, 1]; what lies outside is clipped.
-        cmap: a colour map of matplotlib. The default has bright ends: those of "RdBu_r" are so dark that single pixels
-            of either sign look black.
+        cmap: a colour map of matplotlib; "YlOrRd" begins at 0, for maps without a sign. The default has bright ends:
+            those of "RdBu_r" are so dark that single pixels of either sign look black.
 
     Returns:
         uint8 `[H, W, 3]`.
@@ -74,18 +116,22 @@ def to_rgb(values: Tensor, cmap: str = "bwr") -> RGB:
         >>> to_rgb(torch.tensor([[-1.0, 0.0, 1.0]])).tolist()
         [[[0, 0, 255], [255, 255, 255], [255, 0, 0]]]
     """
+    places = to_numpy(values).clip(-1, 1)
+    if cmap == UNSIGNED:
+        places = 2 * places.clip(0) - 1
     half = _COLOURS // 2
-    colours: RGB = _table(cmap)[np.rint(to_numpy(values).clip(-1, 1) * half).astype(np.intp) + half]
+    colours: RGB = _table(cmap)[np.rint(places * half).astype(np.intp) + half]
     return colours
 
 
-def overlay(image: Tensor, values: Tensor, alpha: float = 0.9) -> RGB:
+def overlay(image: Tensor, values: Tensor, alpha: float = 0.9, cmap: str = SIGNED) -> RGB:
     """Lay a map over the grey image: the stronger the value, the more of its colour covers the image.
 
     Args:
         image: `[C, H, W]`.
         values: `[H, W]` in [-1, 1], as `heat` gives them.
         alpha: how much colour the values -1 and 1 have, in [0, 1].
+        cmap: as of `to_rgb`.
 
     Returns:
         uint8 `[H, W, 3]`; a map of zeros shows the grey image alone.
@@ -99,7 +145,7 @@ def overlay(image: Tensor, values: Tensor, alpha: float = 0.9) -> RGB:
     grey = to_picture(image).mean(-1, keepdims=True, dtype=np.float32)
     grey = 150 + grey * (105 / 255)  # pale, so that the colours speak first
     weight = alpha * np.sqrt(np.abs(to_numpy(values)).clip(max=1))[..., None]
-    mixed = (1 - weight) * grey + weight * to_rgb(values)
+    mixed = (1 - weight) * grey + weight * to_rgb(values, cmap)
     rounded: RGB = np.rint(mixed).astype(np.uint8)
     return rounded
 

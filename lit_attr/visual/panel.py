@@ -14,7 +14,7 @@ from lit_attr._checks import ArgumentError
 from lit_attr.visual.classes import class_overlay
 from lit_attr.visual.curves import COLOURS, INK, PALE, Line, new_figure, plot_lines, to_array
 from lit_attr.visual.images import RGB, to_numpy, to_picture
-from lit_attr.visual.maps import heat, overlay, to_rgb
+from lit_attr.visual.maps import SIGNED, Heat, overlay, scaled, to_rgb
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +24,7 @@ RIGHT, WRONG = "#1a7f37", "#c0271a"
 # Pictures of 8, 16, 28, 32, 56, 112 and 224 pixels are shown at whole multiples.
 CELL, SIDE, HEAD, LINE, FOOT = 244, 224, 42, 15, 12
 METHODS_IN_A_ROW = 5
+_NUMBER = 54  # pixels for a number beside a scale
 _LINE_COLOUR = (20, 20, 20)
 
 
@@ -81,16 +82,17 @@ class Place(NamedTuple):
         where = (self.left + x) / width, 1 - (self.top + y) / height
         self.figure.text(*where, text, color=colour, parse_math=False, **{"fontsize": 7.5, **style})
 
-    def show(self, picture: RGB, y: int = 0) -> None:
+    def show(self, picture: RGB, y: int = 0, x: int = 0) -> None:
         """Put a picture, pixel by pixel."""
         height = int(self.figure.bbox.height)
-        self.figure.figimage(picture, self.left, height - self.top - y - len(picture))
+        self.figure.figimage(picture, self.left + x, height - self.top - y - len(picture))
 
 
 def draw(panel: Panel) -> RGB:
     """Draw a panel: the input, the classes of its pixels, one map per method, then one plot per kind of curve.
 
-    All maps have the same colours, red for and blue against the explained class, each scaled by `heat`. A method has
+    Maps with a sign have red for and blue against the explained class, those without one pale to dark red; above each
+    is its scale with the numbers at its ends (see `heat`). A method has
     its colour in its heading and in the plots, where the legend gives the area under its curve; of more than six there
     is no room for one. More than five methods wrap onto further rows.
 
@@ -142,19 +144,33 @@ def _draw_input(place: Place, panel: Panel) -> None:
     place.write(SIDE, SIDE + 8 + LINE + 2, "for", PALE, ha="right")
 
 
-def _draw_segments(place: Place, panel: Panel, name: str, classes: Tensor) -> None:
-    place.write(0, -7, short(name), INK, fontsize=9, weight="bold")
-    place.show(outlined(fit(class_overlay(panel.image, classes)), panel.outline))
+def draw_scale(place: Place, shown: Heat) -> None:
+    """The colours of a map with their numbers, on the line above it; of a map that shows nothing its note."""
+    low, high = shown.ends
+    if not high:
+        place.write(0, -7, shown.note, WRONG)
+        return
+    place.write(0, -7, low, PALE)
+    place.write(SIDE, -7, high, PALE, ha="right")
+    ends = (-1.0 if shown.cmap == SIGNED else 0.0), 1.0
+    place.show(to_rgb(torch.linspace(*ends, SIDE - 2 * _NUMBER).expand(6, -1), shown.cmap), -13, _NUMBER)
 
 
 def _draw_map(place: Place, panel: Panel, name: str, colour: str) -> None:
-    values, note = heat(panel.maps[name])
-    place.write(0, -7, short(name), colour, fontsize=9, weight="bold")
-    place.show(outlined(fit(overlay(panel.image, values)), panel.outline))
+    shown = scaled(panel.maps[name])
+    place.write(0, -22, short(name), colour, fontsize=9, weight="bold")
+    draw_scale(place, shown)
+    place.show(outlined(fit(overlay(panel.image, shown.values, cmap=shown.cmap)), panel.outline))
     for row, (metric, score) in enumerate(panel.scores.get(name, {}).items(), start=1):
         place.write(0, SIDE + row * LINE, short(metric), PALE)
         place.write(SIDE, SIDE + row * LINE, number(score), INK, ha="right")
-    place.write(0, SIDE + (len(panel.scores.get(name, {})) + 1) * LINE, note, WRONG)
+    if shown.scale:
+        place.write(0, SIDE + (len(panel.scores.get(name, {})) + 1) * LINE, shown.note, WRONG)
+
+
+def _draw_segments(place: Place, panel: Panel, name: str, classes: Tensor) -> None:
+    place.write(0, -7, short(name), INK, fontsize=9, weight="bold")
+    place.show(outlined(fit(class_overlay(panel.image, classes)), panel.outline))
 
 
 def _draw_curves(place: Place, panel: Panel, kind: str, colours: Mapping[str, str]) -> None:

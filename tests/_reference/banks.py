@@ -1,11 +1,9 @@
-"""A bank that is made in a moment: as a program too, `python banks.py <folder> [<rank> <world size>]`."""
+"""A bank that is made in a moment, or in longer."""
 
-import os
-import sys
 import time
+from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from lit_attr.attribution import SIGMA
@@ -42,12 +40,9 @@ def content(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder, *more = sys.argv[1:]
-    if more:
-        rank, size = map(int, more)
-        dist.init_process_group("gloo", init_method=f"file://{folder}.store", rank=rank, world_size=size)
-    make(folder, model=net(pause=float(os.environ.get("PAUSE", "0"))))
-    if more:
-        dist.destroy_process_group()
+def make_slowly(folder):
+    make(Path(folder), model=net(pause=0.01))
+
+
+def make_as_a_rank(rank, folder):
+    make(Path(folder))

@@ -96,6 +96,18 @@ def test_under_autocast():
     assert bool(((found - x).abs() <= 8 / 255 + 1e-7).all())
 
 
+def test_gradients_of_weights_after_an_attack_under_autocast():
+    """Trap 16: torch keeps casts of weights for the rest of the region, with the gradients that they had then."""
+    found, model, x = [], cnn().float(), X.float()
+    for attacked in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+            if attacked:
+                PGD(steps=2)(model, x, Y)
+            loss = nn.functional.cross_entropy(model(x).float(), Y)
+        found.append(torch.autograd.grad(loss, list(model.parameters())))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
 def test_the_predicted_class_is_left_where_none_is_given():
     model = cnn()
     assert torch.equal(BIM()(model, X), BIM()(model, X, model(X).argmax(1)))

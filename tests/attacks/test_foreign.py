@@ -56,6 +56,7 @@ def test_names_and_settings():
         ("VMIFGSM", {"epsilon": 0.1}, "torchattacks.VMIFGSM has no setting 'epsilon'; .*did you mean 'eps'"),
         ("VMIFGSMM", {}, "unknown attack 'vmifgsmm'"),
         ("autoattack", {"targeted": True}, "`targeted` must be false for AutoAttack, got True"),
+        ("autoattack", {"bounds": "unit"}, "`bounds` must be 'auto', None, or two numbers"),
     ],
 )
 def test_what_does_not_exist_is_refused(name, settings, message):

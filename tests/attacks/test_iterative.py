@@ -135,6 +135,7 @@ def test_inside_ball_and_box_and_the_loss_grows(attack, norm):
 
 @pytest.mark.parametrize("attack", FAMILY)
 def test_a_sample_does_not_depend_on_its_batch(attack):
+    """Trap 21."""
     model, attack = cnn(), attack(random_start=True)
     x = X.double()
     together = attack(model, x, Y)

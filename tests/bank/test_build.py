@@ -1,11 +1,6 @@
 """Banks against single walks, over batches, processes and a kill."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,13 +9,10 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from _reference import banks
 from _reference.nets import Counter
+from _reference.processes import Process, over_two_ranks
 from lit_attr.attribution import SIGMA
 from lit_attr.bank import Bank, BankError, build_bank, model_hash
 from lit_attr.bank.build import _shard_size
-
-PROGRAM = Path(banks.__file__)
-PATH = os.pathsep.join([str(PROGRAM.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": PATH}
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +26,6 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def bank(folder):
     return Bank(folder)
-
-
-def start(*args, **more):
-    environment = os.environ | ENVIRONMENT | more
-    return subprocess.Popen([sys.executable, str(PROGRAM), *args], env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def test_every_source_has_its_walks(bank):
@@ -168,15 +155,13 @@ def test_a_missing_shard_is_made_again(tmp_path):
     assert banks.content(tmp_path) == before
 
 
-@pytest.mark.slow
 def test_a_killed_run_gives_the_same_bank(folder, tmp_path):
     out = tmp_path / "killed"
-    running = start(str(out), PAUSE="0.01")
+    running = Process(tmp_path, "_reference.banks", "make_slowly", "killed")
     deadline = time.monotonic() + 120
-    while len(list(out.glob("*.safetensors"))) < 2 and time.monotonic() < deadline and running.poll() is None:
+    while len(list(out.glob("*.safetensors"))) < 2 and time.monotonic() < deadline and running.alive():
         time.sleep(0.005)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+    assert running.kill() == -9
     written = {path: path.stat().st_mtime_ns for path in out.glob("*.safetensors")}
     assert 2 <= len(written) < 6
     with pytest.raises(BankError, match="is not finished"):
@@ -187,22 +172,13 @@ def test_a_killed_run_gives_the_same_bank(folder, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in written.items() if path != last)
 
 
-@pytest.mark.slow
 def test_two_processes_make_the_bank_of_one(folder, tmp_path):
     if not (dist.is_available() and dist.is_gloo_available()):
         pytest.skip("NOT TESTED: this torch has no gloo, so banks over two processes are not checked")
-    out = tmp_path / "two"
-    running = [start(str(out), str(rank), "2") for rank in (0, 1)]
-    try:
-        errors = [process.communicate(timeout=120)[1] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0, 0], "\n".join(errors)
-    assert banks.content(out) == banks.content(folder)
+    over_two_ranks(tmp_path, "_reference.banks", "make_as_a_rank", "two")
+    assert banks.content(tmp_path / "two") == banks.content(folder)
 
 
-@pytest.mark.slow
 def test_an_error_of_one_process_ends_both(tmp_path):
     if not (dist.is_available() and dist.is_gloo_available()):
         pytest.skip("NOT TESTED: this torch has no gloo, so banks over two processes are not checked")
@@ -210,14 +186,8 @@ def test_an_error_of_one_process_ends_both(tmp_path):
     banks.make(out)
     shard = out / "shard_00003.safetensors"
     shard.write_bytes(shard.read_bytes()[:-100])
-    running = [start(str(out), str(rank), "2") for rank in (0, 1)]
-    try:
-        errors = [process.communicate(timeout=120)[1] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert all(process.returncode == 1 for process in running)
-    assert all("shard_00003.safetensors is truncated" in error for error in errors)
+    done = over_two_ranks(tmp_path, "_reference.banks", "make_as_a_rank", "two", statuses=(1, 1))
+    assert all("shard_00003.safetensors is truncated" in error for error in done.err)
 
 
 @pytest.mark.parametrize(

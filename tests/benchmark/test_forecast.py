@@ -22,3 +22,12 @@ def test_nothing_to_do():
     forecast.plan("a", Passes(1, 0), [])
     forecast.finish("a", ["x"])
     assert forecast.now() == (0, 0, None, "a")
+
+
+def test_samples_that_cost_differently():
+    forecast = Forecast(lambda: 0.0)
+    forecast.plan("a", Passes(1, 0), ["x"])
+    forecast.plan("a", Passes(0, 2), ["y"])
+    assert forecast.now().total == 5
+    forecast.finish("a", ["y"])
+    assert forecast.now() == (4, 5, 0, "a")

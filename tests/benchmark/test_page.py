@@ -1,26 +1,23 @@
 """The page: whole, safe, and in a browser without an error where there is one."""
 
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 
 import pytest
 
+from _reference.browser import needs_browser, what_it_finds
 from _reference.comparing import EDGES, benchmark, run
+from _reference.outline import outline
 from lit_attr.attribution import Saliency
-from lit_attr.benchmark import collect, paper_tables, score_tables
+from lit_attr.benchmark import collect, compare, paper_tables, score_tables
 from lit_attr.benchmark.page import page
 from lit_attr.benchmark.tables import Cell, Table, number
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-VOID = {"meta", "link", "img", "br"}
 # The button of the second column can have the focus, so Enter and Space are clicks; two of them, then one on a legend.
-PRESS = """<script>
+PRESS = """
 const table = document.querySelector("table"), button = table.tHead.rows[0].cells[1].firstElementChild;
 const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].textContent).join();
 button.focus();
-const found = [document.activeElement === button, names()];
+found.push(document.activeElement === button, names());
 for (let i = 0; i < 2; i++) {
   button.click();
   found.push(names() + " " + button.parentElement.ariaSort);
@@ -28,27 +25,7 @@ for (let i = 0; i < 2; i++) {
 const key = document.querySelector("[data-toggle]"), line = document.querySelector("[data-name]");
 key.click();
 found.push(key.ariaPressed, line.classList.contains("off"));
-document.title = "FOUND " + found.join(" | ");
-</script>"""
-
-
-class Outline(HTMLParser):
-    """Whether tags are closed in their order, and what was seen."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.seen, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
+"""
 
 
 @pytest.fixture
@@ -58,27 +35,28 @@ def results(tmp_path):
 
 
 def written(results, **more):
-    return page(
-        results, more.get("scores", score_tables(results)), paper_tables(results), [("panels/a.png", "a")], "about"
-    )
-
-
-def outline(text):
-    found = Outline()
-    found.feed(text)
-    assert found.open == []
-    return found
+    scores, panels = more.get("scores", score_tables(results)), [("panels/a.png", "a")]
+    return page(results, scores, paper_tables(results), panels, "about", compare(results))
 
 
 def test_everything_is_on_it(results):
     found = outline(written(results))
     headings = "".join(found.text)
-    for title in ("All samples (7 samples)", "ABE, Table V", "Faithfulness, cost and stability", "Mean curves"):
+    titles = ("Places (all samples)", "Ranks and differences", "3 pairs", "ig \N{MINUS SIGN} random")
+    for title in (
+        *titles,
+        "All samples (7 samples)",
+        "ABE, Table V",
+        "Faithfulness, cost and stability",
+        "Mean curves",
+    ):
         assert title in headings
     charts = [attrs["aria-label"] for tag, attrs in found.seen if tag == "svg" and "aria-label" in attrs]
     assert "max_sensitivity against passes per sample, in forward passes" in charts
     assert "insertion against max_sensitivity" in charts
     assert "Mean curves of insertion" in charts
+    for metric, arrow in (("insertion", "\N{UPWARDS ARROW}"), ("infidelity", "\N{DOWNWARDS ARROW}")):
+        assert f"Mean ranks of {metric} {arrow}" in charts
     assert [attrs["src"] for tag, attrs in found.seen if tag == "img"] == ["panels/a.png"]
 
 
@@ -95,6 +73,17 @@ def test_numbers_are_there_whole_for_sorting(results):
     assert repr(float(results.summaries["ig", "insertion"]["all"].value)) in values
 
 
+def test_without_a_sample_that_all_have_a_value_of_there_is_no_diagram(results):
+    results.found["saliency", "infidelity"].reading.value.fill_(float("nan"))
+    found = outline(written(results))
+    assert "No sample has a value of every method." in "".join(found.text)
+    assert not [
+        tag
+        for tag, attrs in found.seen
+        if "infidelity" in (attrs.get("aria-label") or "") and "ranks" in attrs["aria-label"]
+    ]
+
+
 def test_names_are_text(tmp_path):
     asked = benchmark(methods={"<i>x</i>": Saliency()})
     samples, store = run(tmp_path, asked=asked)
@@ -104,21 +93,8 @@ def test_names_are_text(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_browser
 def test_in_a_browser_tables_sort_by_keyboard_and_curves_hide(results, tmp_path):
     rows = [[Cell(name), number(value)] for name, value in (("a", 2.0), ("b", None), ("c", 10.0), ("d", -1.0))]
-    text = written(results, scores=[Table("t", ["method", "gap"], rows, [])])
-    path = tmp_path / "index.html"
-    path.write_text(text.replace("</body>", PRESS + "</body>"))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-    done = subprocess.run(
-        [*command, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert ":CONSOLE" not in done.stderr
-    (title,) = re.findall("<title>FOUND (.*?)</title>", done.stdout)
-    expected = ["true", "a,b,c,d", "c,a,d,b descending", "d,a,c,b ascending", "false", "true"]
-    assert title.split(" | ") == expected
+    found = what_it_finds(written(results, scores=[Table("t", ["method", "gap"], rows, [])]), PRESS, tmp_path)
+    assert found == ["true", "a,b,c,d", "c,a,d,b descending", "d,a,c,b ascending", "false", "true"]

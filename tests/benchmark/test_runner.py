@@ -3,28 +3,33 @@
 import os
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+from _reference import processes
 from _reference.comparing import EDGES, KEYS, Counting, StoppedError, batches, benchmark, images, run
 from lit_attr._checks import ArgumentError
-from lit_attr.attribution import IntegratedGradients, Saliency
+from lit_attr.attribution import ConfusionFeature, IntegratedGradients, Saliency
 from lit_attr.benchmark import Batch, Benchmark, Store, collect
 from lit_attr.benchmark.controls import MaskMap, OracleMap, RandomMap
 from lit_attr.benchmark.runner import measure
-from lit_attr.metrics import Completeness, Infidelity, Insertion, MaxSensitivity, PointingGame, RelevanceMass
+from lit_attr.metrics import (
+    AverageSensitivity,
+    Completeness,
+    Gap,
+    Infidelity,
+    Insertion,
+    KLGap,
+    MaxSensitivity,
+    PointingGame,
+    RelevanceMass,
+)
 from lit_attr.targets import PixelTarget, RegionTarget
 
-SELF_KILL = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[1])
-from _reference.comparing import Counting, run
-run(sys.argv[2], Counting(int(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)))
-"""
+
+def killed_in_the_run(folder, stop):
+    run(folder, Counting(stop, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 
 
 def rows(samples, store, asked=None):
@@ -98,14 +103,12 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, stop):
     assert model.images == cost_of_the_rest(before)
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
     expected, counted = rows(*run(tmp_path / "whole")), Counting()
     run(tmp_path / "counted", counted)
     stop = random.SystemRandom().randrange(counted.passes)
-    command = [sys.executable, "-c", SELF_KILL, str(Path(__file__).parents[1]), str(tmp_path / "killed"), str(stop)]
-    killed = subprocess.run(command, env=dict(os.environ), capture_output=True, check=False, timeout=200)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = processes.run(tmp_path, __file__, "killed_in_the_run", "killed", stop)
+    assert killed.statuses == [-signal.SIGKILL], killed.stderr
     before = list(Store(tmp_path / "killed", {"model": "counting"}).shards())
     model = Counting()
     assert rows(*run(tmp_path / "killed", model)) == expected, f"killed before pass {stop}"
@@ -154,18 +157,53 @@ def test_time_left_is_that_of_the_declared_passes(tmp_path):
     for name in asked.identities:
         passes = asked.passes(name, shape, classes)
         cost[name] = passes.forward + 2 * passes.backward
-    # By hand: insertion 5, deletion 5, infidelity 4, sensitivity 1 and two more explanations.
-    assert cost == {"saliency": 15 + 3 * 3, "ig": 15 + 3 * 9, "random": 15}
+    # By hand: insertion 3, deletion 3, sensitivity two more explanations.
+    assert cost == {"saliency": 6 + 3 * 3, "ig": 6 + 3 * 9, "random": 6}
+    assert asked.common(asked.metrics) == (5, 0)  # once for all methods: clean, filled, infidelity 3
     ticks, seen = iter(range(0, 1000, 10)), []
     run(tmp_path, report=seen.append, clock=lambda: float(next(ticks)))
-    total = sum(cost.values()) * len(KEYS)
+    total = (5 + sum(cost.values())) * len(KEYS)
     assert (seen[0].done, seen[0].total, seen[0].seconds_left) == (0, total, None)
     done, order = 0, [(name, size) for size in (3, 3, 1) for name in asked.identities]
     for count, (progress, (name, size)) in enumerate(zip(seen[1:], order, strict=True), start=2):
-        done += cost[name] * size
+        done += (cost[name] + (5 if name == "saliency" else 0)) * size
         assert progress.at == name
         assert progress.done == done
         assert progress.seconds_left == pytest.approx(10 * count * (total - done) / done)
+
+
+class Weighed(Counting):
+    """Counts passes as the forecast does: a backward pass as two."""
+
+    def forward(self, x):
+        found = super().forward(x)
+        if found.requires_grad:
+            found.register_hook(self._back)
+        return found
+
+    def _back(self, gradient):
+        self.images += 2 * len(gradient)
+
+
+MANY = {
+    "insertion": Insertion(steps=4),
+    "gap": Gap(steps=4),
+    "kl_gap": KLGap(steps=4),
+    "f_gap": Gap(ConfusionFeature(restarts=2, steps=2), steps=4),
+    "infidelity": Infidelity(samples=3),
+    "relative": Infidelity(samples=3, relative=True),
+    "max_sensitivity": MaxSensitivity(draws=2, bounds=None),
+    "average_sensitivity": AverageSensitivity(draws=2, bounds=None),
+}
+
+
+def test_the_bar_counts_what_is_made(tmp_path):
+    """Work that metrics and methods share is counted once, also where a run goes on with more metrics and samples."""
+    few, many = {name: MANY[name] for name in ("insertion", "infidelity")}, benchmark(metrics=MANY)
+    for asked, keys in ((benchmark(metrics=few), KEYS[:3]), (benchmark(metrics=few), KEYS[:6]), (many, KEYS)):
+        model, seen = Weighed(), []
+        run(tmp_path, model, asked=asked, keys=keys, report=seen.append)
+        assert seen[-1].done == seen[0].total == model.images
 
 
 def test_a_resumed_run_forecasts_what_is_left(tmp_path):

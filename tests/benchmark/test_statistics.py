@@ -85,7 +85,7 @@ class TestBootstrap:
     def test_blocks_do_not_change_the_draws(self, monkeypatch):
         scores = drawn(2, 10)
         whole = paired_bootstrap(scores, resamples=500).means.low
-        monkeypatch.setattr("lit_attr.benchmark.statistics._AT_ONCE", 300)
+        monkeypatch.setattr("lit_attr.benchmark._resampling._AT_ONCE", 300)
         assert paired_bootstrap(scores, resamples=500).means.low == pytest.approx(whole)
 
     def test_tensors(self):

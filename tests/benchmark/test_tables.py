@@ -4,11 +4,12 @@ import io
 import math
 
 import pytest
+import torch
 from rich.console import Console
 
 from _reference.comparing import EDGES, benchmark, run
-from lit_attr.benchmark import collect, print_tables, score_tables
-from lit_attr.benchmark.tables import Cell, Table, number
+from lit_attr.benchmark import collect, compare, place_tables, print_tables, score_tables
+from lit_attr.benchmark.tables import Cell, Table, number, pair_table, rank_table
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,56 @@ def test_scores(tmp_path):
 def test_groups_without_samples_have_no_table(tmp_path):
     samples, store = run(tmp_path)
     assert len(score_tables(collect(benchmark(), store, samples, (0.01,)))) == 2
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """Results in which noise is clearly the worst by insertion, and nothing else is shown."""
+    samples, store = run(tmp_path)
+    results = collect(benchmark(), store, samples, EDGES)
+    for i, name in enumerate(("saliency", "ig", "random")):
+        values = torch.linspace(0.5, 0.6, 7, dtype=torch.float64) + torch.tensor([0.0, 0.01, -0.4])[i]
+        values[::2] += 0.02 * (i == 0)
+        results.found[name, "insertion"].reading.value.copy_(values)
+    results.found["ig", "insertion"].reading.value[3] = torch.nan
+    return results, compare(results)
+
+
+def test_places(shown):
+    results, comparisons = shown
+    (table,) = place_tables(results, comparisons)
+    assert table.title == "Places (all samples)"
+    assert table.columns == ["method", *results.benchmark.metrics]
+    assert [row[0].text for row in table.rows] == ["saliency", "ig", "random (control)"]
+    (one, *_) = comparisons
+    places = [one.place(name) for name in one.names]
+    expected = [str(a) if a == b else f"{a}\N{EN DASH}{b}" for a, b in places]
+    assert [row[1].text for row in table.rows] == expected
+    assert [row[1].value for row in table.rows] == [sum(place) / 2 for place in places]
+    assert "95%" in table.notes[0]
+
+
+def test_ranks_and_pairs_of_a_metric(shown):
+    results, (one, *_) = shown
+    table = rank_table(results, one)
+    assert [row[0].text.split()[0] for row in table.rows] == one.by_rank
+    row = dict(zip(table.columns, table.rows[one.by_rank.index("ig")], strict=True))
+    i = one.names.index("ig")
+    means = one.bootstrap.means
+    assert [row[name].value for name in ("mean", "95% from", "to")] == [means.value[i], means.low[i], means.high[i]]
+    assert (row["mean rank"].value, row["samples"].value) == (one.ranks.ranks[i], 6)
+    assert "over the 6 samples" in table.notes[0]
+    assert ", 1 left out" in table.notes[0]
+    pairs = pair_table(one)
+    assert [row[0].text for row in pairs.rows] == [
+        f"{a} \N{MINUS SIGN} {b}" for a, b in (("saliency", "ig"), ("saliency", "random"), ("ig", "random"))
+    ]
+    for cells, pair in zip(pairs.rows, one.pairs(), strict=True):
+        found = dict(zip(pairs.columns, cells, strict=True))
+        assert (found["difference"].value, found["p, Holm"].value) == (pair["difference"], pair["p_holm"])
+        assert (found["pairs"].text, found["left out"].text) == (str(pair["n"]), str(pair["left_out"]))
+        a, b = (one.place(pair[side]) for side in "ab")
+        assert (found["shown"].text == "yes") or not (a[1] < b[0] or b[1] < a[0])
 
 
 def test_printed_whole_on_a_narrow_terminal():

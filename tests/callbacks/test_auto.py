@@ -1,20 +1,17 @@
 """The method that "auto" stands for: chosen once, after the sanity check, alike on all ranks, with its reasons kept."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from _reference.foreign import Foreign, loaders, trainer
+from _reference.processes import command
 from lit_attr.attribution import METHODS
 from lit_attr.callbacks import ExplanationCallback
 from lit_attr.callbacks._auto import Auto, without_auto
 
-TRAIN = Path(__file__).parents[2] / "train.py"
 FEW = {"ig": {"steps": 4}, "saliency": {}}
 CHOICE = {"budget": 6000, "samples": 8, "methods": FEW}
 
@@ -119,16 +116,13 @@ def test_an_unknown_setting_is_refused():
 def test_two_processes_choose_what_one_chooses(tmp_path):
     """On the samples of all ranks; the file is written once."""
     tables = []
-    for name, more in [("one", []), ("two", ["--trainer.strategy", "ddp", "--trainer.devices", "2"])]:
-        folder = tmp_path / name
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
         folder.mkdir()
         settings = '{"auto": {"budget": 6000, "samples": 12, "methods": {"ig": {"steps": 4}, "saliency": {}}}}'
-        command = [sys.executable, str(TRAIN), "validate", "--trainer.accelerator", "cpu", "--explanations.methods"]
-        command += [settings, "--explanations.metrics", '{"insertion": {"steps": 4}}', *more]
-        command += ["--explanations.num_samples", "3", "--explanations.num_images", "0", "--seed_everything", "5"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        given = ["--explanations.methods", settings, "--explanations.metrics", '{"insertion": {"steps": 4}}']
+        given += ["--explanations.num_samples", "3", "--explanations.num_images", "0", "--seed_everything", "5"]
+        done = command(folder, "validate", "--trainer.accelerator", "cpu", *given, processes=processes)
         assert done.stdout.count("is chosen") == 1
         (path,) = choices(folder)
         tables.append(rows(path))

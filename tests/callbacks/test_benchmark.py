@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy
 
 from _reference.foreign import Foreign, Stripes, loaders, trainer
+from _reference.processes import command
 from lit_attr._checks import ArgumentError
 from lit_attr.attribution import IntegratedGradients
 from lit_attr.benchmark import model_identity
@@ -22,7 +20,7 @@ from lit_attr.callbacks import BenchmarkCallback
 from lit_attr.callbacks._collect import choose
 from lit_attr.metrics import Insertion
 
-TRAIN = Path(__file__).parents[2] / "train.py"
+ROOT = Path(__file__).parents[2]
 METHODS = {"ig": {"steps": 4}, "grad_cam": {}}
 METRICS = {"insertion": {"steps": 4}, "gap": {"steps": 4}, "max_sensitivity": {"draws": 1}}
 
@@ -76,9 +74,18 @@ def test_values_are_those_of_the_chosen_samples(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "All samples (5 samples)" in printed
     assert "ABE, Table V" in printed
+    assert "Places (all samples)" in printed
+    with (folder / "comparisons.csv").open(newline="") as file:
+        pairs = list(csv.DictReader(file))
+    assert [(row["metric"], row["a"], row["b"], row["n"]) for row in pairs[:3]] == [
+        ("insertion", "ig", "grad_cam", "5"),
+        ("insertion", "ig", "random", "5"),
+        ("insertion", "grad_cam", "random", "5"),
+    ]
     assert str(folder) in printed
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["model"], summary["data"], summary["target"]) == ("Foreign", "Stripes", "predicted")
+    assert [one["metric"] for one in summary["comparisons"]] == list(METRICS)
 
 
 def test_the_same_command_again_computes_nothing(tmp_path):
@@ -187,36 +194,24 @@ def test_split_models_are_refused():
     compare().setup(split, Foreign(), "fit")
 
 
-def command(folder, *args):
-    """The command line in a process of its own."""
+def compared(folder, *args, **processes):
+    """The folder of the benchmark that the command line has made, in processes of its own."""
     folder.mkdir(exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
     few = {"--benchmark.methods": METHODS, "--benchmark.metrics": METRICS, "--benchmark.controls": ["random"]}
     typed = [text for name, value in few.items() for text in (name, json.dumps(value))]
     quiet = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
-    config = str(TRAIN.parent / "configs/benchmark/classification.yaml")
-    done = subprocess.run(
-        [sys.executable, str(TRAIN), "validate", "--config", config, *typed, *quiet, *args],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    config = str(ROOT / "configs/benchmark/classification.yaml")
+    command(folder, "validate", "--config", config, *typed, *quiet, *args, **processes)
     (found,) = (folder / "runs/benchmark").iterdir()
     return found
 
 
 @pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one_and_take_up_its_work(tmp_path):
-    one = command(tmp_path / "one", "--benchmark.num_samples", "5")
-    some = command(tmp_path / "two", "--benchmark.num_samples", "3")
+    one = compared(tmp_path / "one", "--benchmark.num_samples", "5")
+    some = compared(tmp_path / "two", "--benchmark.num_samples", "3")
     kept = {path.name: path.stat().st_mtime_ns for path in (some / "shards").iterdir()}
-    two = command(
-        tmp_path / "two", "--benchmark.num_samples", "5", "--trainer.strategy", "ddp", "--trainer.devices", "2"
-    )
+    two = compared(tmp_path / "two", "--benchmark.num_samples", "5", processes=2)
     assert two == some
     now = {path.name: path.stat().st_mtime_ns for path in (two / "shards").iterdir()}
     assert kept.items() < now.items()

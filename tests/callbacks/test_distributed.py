@@ -1,31 +1,23 @@
 """Two gloo processes: no deadlock with an odd number of samples, and the numbers and files of one process."""
 
 import csv
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-TRAIN = Path(__file__).parents[2] / "train.py"
+from _reference.processes import command
+
 FEW = [
     *("--explanations.num_samples", "5", "--explanations.num_images", "3", "--trainer.accelerator", "cpu"),
     *("--explanations.methods", '{"ig": {"steps": 4}, "grad_cam": {}}', "--trainer.enable_progress_bar", "false"),
     *("--explanations.metrics", '{"insertion": {"steps": 8}, "gap": {"steps": 8}}'),
 ]
-TWO = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
+TWO = {"processes": 2}
 
 
-def run(folder, *args):
+def run(folder, *args, **processes):
     """The command in a folder of its own; its run's folder."""
     folder.mkdir()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-    command = [sys.executable, str(TRAIN), *args, *FEW]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    command(folder, *args, *FEW, **processes)
     return folder / "runs/lit_attr/version_0"
 
 
@@ -43,11 +35,11 @@ def samples(run_folder):
 
 @pytest.mark.slow
 def test_two_processes_give_the_numbers_and_files_of_one(tmp_path):
-    fitted = run(tmp_path / "fit", "fit", *TWO, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "4")
+    fitted = run(tmp_path / "fit", "fit", "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "4", **TWO)
     assert len(list(fitted.glob("explain/epoch_0000_*/sample_*.png"))) == 3
     checkpoint = str(fitted / "checkpoints/last.ckpt")
     one = run(tmp_path / "one", "validate", "--ckpt_path", checkpoint)
-    two = run(tmp_path / "two", "validate", "--ckpt_path", checkpoint, *TWO)
+    two = run(tmp_path / "two", "validate", "--ckpt_path", checkpoint, **TWO)
 
     values, expected = last_values(two), last_values(one)
     assert "explain/ig/insertion" in expected

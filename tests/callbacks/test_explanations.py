@@ -147,7 +147,7 @@ def test_scores_can_be_monitored_also_between_explained_epochs(tmp_path):
     callback = explain(every_n_epochs=3)
     explained = []
     original = callback._explain
-    callback._explain = lambda t, m, num_samples: explained.append(t.current_epoch) or original(t, m, num_samples)
+    callback._explain = lambda t, m, *rest: explained.append(t.current_epoch) or original(t, m, *rest)
     fitter = trainer(tmp_path, callback, monitor, max_epochs=6)
     fitter.fit(Foreign(), *loaders())
     assert explained == [0, 3, 5]
@@ -159,8 +159,8 @@ def test_sanity_check_tries_one_sample_and_keeps_nothing(tmp_path):
     callback = explain()
     asked = []
     original = callback._explain
-    callback._explain = lambda t, m, num_samples: (
-        asked.append((t.sanity_checking, num_samples)) or original(t, m, num_samples)
+    callback._explain = lambda t, m, num_samples, counts: (
+        asked.append((t.sanity_checking, num_samples)) or original(t, m, num_samples, counts)
     )
     logger = CSVLogger(tmp_path)
     trainer(tmp_path, callback, num_sanity_val_steps=1, max_epochs=1, logger=logger).fit(Foreign(), *loaders())
@@ -345,9 +345,9 @@ def test_wandb_keeps_scores_panels_a_row_per_sample_and_curves(tmp_path):
 def epochs_explained(folder, callback, **settings):
     seen, original = [], callback._explain
 
-    def watched(trainer, module, num_samples):
+    def watched(trainer, *others):
         seen.append(trainer.current_epoch)
-        return original(trainer, module, num_samples)
+        return original(trainer, *others)
 
     callback._explain = watched
     trainer(folder, callback, **settings).fit(Foreign(), *loaders())

@@ -94,6 +94,20 @@ def test_against_a_plain_loop(tmp_path, capsys):
     assert set(tested) == {"robust/clean", "robust/fgsm/8_255", "robust/fgsm/2_255"}
 
 
+def test_numbers_of_a_test_are_not_those_of_a_validation(tmp_path, capsys):
+    callback = SegmentationRobustnessCallback(
+        {"one_step": {"class": "fgsm", "eps": "8/255"}}, num_samples=2, test_attacks=["bim"]
+    )
+    run = trainer(tmp_path, callback)
+    run.validate(Dense(), loader(), verbose=False)
+    assert "one_step 8/255" in capsys.readouterr().out
+    run.test(Dense(), loader(), verbose=False)
+    shown = capsys.readouterr().out
+    assert "bim 8/255" in shown
+    assert "one_step" not in shown
+    assert set(callback.state_dict()["last"]) == {"robust/clean", "robust/one_step/8_255"}
+
+
 def test_training_is_not_touched(tmp_path):
     weights = []
     for callbacks in ([], [SegmentationRobustnessCallback(num_samples=3)]):

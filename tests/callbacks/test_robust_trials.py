@@ -30,6 +30,17 @@ def test_an_attack_alone_has_no_curve_and_l2_is_an_axis_of_its_own():
     assert (round_one.key, round_one.axis) == ("l2/0.5", "eps (L2)")
 
 
+def test_an_attack_may_be_left_out_of_the_curve():
+    settings = {"autoattack": {"eps": "8/255", "curve": False}, "pgd": {"curve": True}}
+    trials = attack_trials(settings, ["4/255", "8/255"])
+    assert [(t.key, t.own, t.in_curve) for t in trials] == [
+        ("autoattack/8_255", True, False),
+        ("pgd/4_255", False, True),
+        ("pgd/8_255", True, True),
+    ]
+    assert settings["autoattack"] == {"eps": "8/255", "curve": False}  # the user's own is not changed
+
+
 def test_corruptions_at_a_list_of_strengths_at_all_severities_or_as_made():
     assert [t.key for t in corruption_trials({"speckle": {"sigma": [0.1, 0.3]}})] == ["speckle/0.1", "speckle/0.3"]
     assert [t.key for t in corruption_trials(["fog"])] == [f"fog/{severity}" for severity in range(1, 6)]
@@ -53,6 +64,7 @@ def test_strengths_in_names(value, name):
     [
         (lambda: attack_trials(["pdg"]), "unknown attack 'pdg'; accepted: .*did you mean 'pgd'"),
         (lambda: attack_trials({"pgd": {"step": 3}}), "attack 'pgd' has no setting 'step'"),
+        (lambda: attack_trials({"pgd": {"curve": "no"}}), "`curve` must be true or false, got no"),
         (lambda: attack_trials(["pgd"], [0.1, -1]), "`eps` must be numbers above 0"),
         (lambda: attack_trials(["pgd"], ["much"]), "`eps` must be numbers above 0, or texts like 8/255"),
         (lambda: corruption_trials(["smog"]), "unknown corruption 'smog'"),

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from _reference.foreign import Foreign, Stripes, loaders, trainer
+from _reference.processes import run
 from lit_attr.attacks import BIM, FGSM
 from lit_attr.callbacks import RobustnessCallback
 from lit_attr.callbacks._collect import choose
@@ -151,9 +152,9 @@ def test_sanity_check_of_the_trainer_tries_one_sample_and_refuses_before_trainin
 
 def test_the_last_numbers_survive_a_restart():
     first, second = robustness(), robustness()
-    first._last, first._epoch = {"robust/clean": 0.5}, 4
+    first._rounds.last, first._rounds.epoch = {"robust/clean": 0.5}, 4
     second.load_state_dict(first.state_dict())
-    assert (second._last, second._epoch) == ({"robust/clean": 0.5}, 4)
+    assert (second._rounds.last, second._rounds.epoch) == ({"robust/clean": 0.5}, 4)
     assert first.state_key == second.state_key != robustness(seed=1).state_key
 
 
@@ -195,30 +196,24 @@ class Ranks(L.Callback):
         Path(trainer.default_root_dir, f"rank{trainer.global_rank}").write_text(json.dumps(values))
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of forked processes
-def test_two_processes_find_what_one_finds(tmp_path, monkeypatch):
-    monkeypatch.setenv("MASTER_PORT", "")  # so that it is taken back when Lightning sets it
-    monkeypatch.delenv("MASTER_PORT")
-    module, callback = trained(), robustness()
-    (one,) = trainer(tmp_path, robustness()).validate(module, loaders()[1], verbose=False)
-    quiet = {
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-    }
-    two = L.Trainer(
-        accelerator="cpu",
-        devices=2,
-        strategy="ddp_fork",
-        default_root_dir=tmp_path,
-        callbacks=[callback, Ranks()],
-        **quiet,
-    )
+def validate_in_one_of_two():
+    quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
+    callbacks = [robustness(), Ranks()]
+    two = L.Trainer(accelerator="cpu", devices=2, strategy="ddp", callbacks=callbacks, **dict.fromkeys(quiet, False))
+    module = WithTest()
+    module.load_state_dict(torch.load("weights.pt"))
     two.validate(module, loaders()[1], verbose=False)
+
+
+def test_two_processes_find_what_one_finds(tmp_path):
+    module, two = trained(), tmp_path / "two"
+    two.mkdir()
+    torch.save(module.state_dict(), two / "weights.pt")
+    (one,) = trainer(tmp_path, robustness()).validate(module, loaders()[1], verbose=False)
+    done = run(two, __file__, "validate_in_one_of_two", processes=2)
+    assert done.statuses == [0, 0], done.stderr
     for rank in (0, 1):
-        found = dict(json.loads((tmp_path / f"rank{rank}").read_text()))
+        found = dict(json.loads((two / f"rank{rank}").read_text()))
         assert found == pytest.approx({k: v for k, v in one.items() if k.startswith("robust/")}, abs=1e-6)
-    (here,) = (tmp_path / "robust").glob("validation_*")
+    (here,) = (two / "robust").glob("validation_*")
     assert [int(row["index"]) for row in table(here / "samples.csv")] == choose(16, 7, 0)

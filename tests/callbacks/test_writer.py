@@ -2,9 +2,6 @@
 
 import csv
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,13 +11,12 @@ from safetensors.torch import load_file
 
 from _reference.fake_data import write_images, write_tree
 from _reference.foreign import trainer
+from _reference.processes import Process, command
 from _reference.trace import snapshot
 from lit_attr.attribution import FastIG, IntegratedGradients
 from lit_attr.callbacks import ExplanationWriter
 from lit_attr.datamodules import ImageDataModule
 from lit_attr.modules import Classifier
-
-TRAIN = Path(__file__).parents[2] / "train.py"
 
 
 def module(seed=0):
@@ -303,17 +299,11 @@ def test_two_processes_write_each_image_once(tmp_path):
     write_images(tmp_path / "images", 5)
     (tmp_path / "images/bad.png").write_text("no image")
     checkpoint = saved(tmp_path, "x.ckpt")
-    command = [
-        *(sys.executable, str(TRAIN), "predict", "--ckpt_path", str(checkpoint), "--trainer.accelerator", "cpu"),
-        *("--data.predict_path", str(tmp_path / "images"), "--data.size", "16", "--data.batch_size", "2"),
-        *("--writer.folder", str(tmp_path / "two"), "--writer.method", "fast_ig"),
+    given = [
+        *("--ckpt_path", str(checkpoint), "--trainer.accelerator", "cpu", "--data.predict_path", "images"),
+        *("--data.size", "16", "--data.batch_size", "2", "--writer.folder", "two", "--writer.method", "fast_ig"),
     ]
-    two = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, *two], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    done = command(tmp_path, "predict", *given, processes=2)
     assert done.stderr.count("unreadable: 1 of the images: bad.png") == 1
     out, one = tmp_path / "two", tmp_path / "out"
     assert [path.name for path in out.glob("predictions*")] == ["predictions.csv"]
@@ -336,23 +326,19 @@ def test_killed_run_goes_on_where_it_was(tmp_path):
     write_images(tmp_path / "images", 40)
     checkpoint = saved(tmp_path, "model.ckpt")
     out = tmp_path / "out"
-    command = [
-        *(sys.executable, str(TRAIN), "predict", "--ckpt_path", str(checkpoint), "--trainer.accelerator", "cpu"),
-        *("--data.predict_path", str(tmp_path / "images"), "--data.batch_size", "2", "--writer.folder", str(out)),
+    given = [
+        *("predict", "--ckpt_path", str(checkpoint), "--trainer.accelerator", "cpu", "--data.predict_path", "images"),
+        *("--data.batch_size", "2", "--writer.folder", "out"),
         *("--writer.method", '{"class": "ig", "steps": 100}'),
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    running = Process(tmp_path, "lit_attr.cli", "main", given)
     deadline = time.monotonic() + 120
-    while len(list(out.glob("*.safetensors"))) < 4 and time.monotonic() < deadline and running.poll() is None:
+    while len(list(out.glob("*.safetensors"))) < 4 and time.monotonic() < deadline and running.alive():
         time.sleep(0.05)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    assert running.kill() == -9
     finished = {row["name"] for row in lines(out)}
     assert 2 <= len(finished) < 40
     before = {name: (out / f"{name}.safetensors").stat().st_mtime_ns for name in finished}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    command(tmp_path, *given)
     assert [row["name"] for row in lines(out)] == sorted(f"{i}.png" for i in range(40))
     assert {name: (out / f"{name}.safetensors").stat().st_mtime_ns for name in finished} == before

@@ -41,5 +41,18 @@ def test_other_items_are_refused(item, got):
 
 
 def test_a_label_that_is_no_class_is_refused():
-    with pytest.raises(ValueError, match=r"`the label of an item` must be a class index, got a tensor"):
+    with pytest.raises(ValueError, match=r"`the label of an item` must be a class index, or an integer mask"):
         image_and_label((0.5, torch.zeros(10)))
+
+
+def test_a_mask_is_a_label():
+    mask = torch.tensor([[0, 1], [2, 255]], dtype=torch.uint8)
+    image, found = image_and_label((0.5, mask))
+    assert image == 0.5
+    assert found.dtype == torch.long
+    assert torch.equal(found, mask.long())
+    changed = with_image({"image": 0.5, "target": mask, "name": "a"}, 0.7, mask.long() + 1)
+    assert (changed["image"], changed["name"]) == (0.7, "a")
+    assert torch.equal(changed["target"], mask.long() + 1)
+    with pytest.raises(ValueError, match=r"or an integer mask \[H, W\], got a tensor of shape \(2, 2\)"):
+        image_and_label((0.5, mask.float()))

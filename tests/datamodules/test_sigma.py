@@ -11,9 +11,16 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from _reference.foreign import trainer
+from lit_attr.attribution import SIGMA
 from lit_attr.bank import Bank, BankError, build_bank
 from lit_attr.bank.store import digest_of
-from lit_attr.datamodules import Augmentation, ImageDataModule, SIGMADataModule
+from lit_attr.datamodules import (
+    Augmentation,
+    ImageDataModule,
+    JointAugmentation,
+    SegmentationDataModule,
+    SIGMADataModule,
+)
 from lit_attr.datamodules._training import PlainSamples
 
 SETTINGS = {"fraction": 0.02, "sigma": {"steps": 12, "epsilon": 0.3}}
@@ -319,3 +326,62 @@ def test_where_a_bank_is_made():
     assert str(SIGMADataModule(digits(), checkpoint="a/checkpoints/b.ckpt").folder) == "a/sigma_bank"
     assert str(SIGMADataModule(digits(), checkpoint="a/b.ckpt").folder) == "a/b_sigma_bank"
     assert str(SIGMADataModule(digits(), "c", "a/b.ckpt").folder) == "c"
+
+
+class Inked(L.LightningModule):
+    """A segmenter of scenes: what is bright belongs to class 1."""
+
+    num_classes, ignore_index = 3, 255
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(10.0))
+
+    def forward(self, images):
+        score = self.gain * (images.amin(1) - 0.6)
+        return torch.stack([-score, score, score - 9], dim=1)
+
+    def validation_step(self, batch, batch_idx):
+        """Nothing to measure."""
+
+    def training_step(self, batch, batch_idx):
+        return F.cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.0)
+
+
+def test_a_segmenters_variants_have_its_masks(tmp_path):
+    net = Inked()
+    torch.save({"state_dict": net.state_dict()}, tmp_path / "net.ckpt")
+    base = SegmentationDataModule("scenes", joint_augment=JointAugmentation(flip=1.0))
+    few = {"fraction": 0.004, "sigma": {"steps": 5, "epsilon": 0.3}, "reached_only": False}
+    data = SIGMADataModule(base, str(tmp_path / "bank"), str(tmp_path / "net.ckpt"), **few)
+    fit(tmp_path, data, net, limit_train_batches=1, limit_val_batches=0)
+    bank, samples = Bank(tmp_path / "bank"), PlainSamples(base.train_dataset, base.val_dataset)
+    assert len(bank) == 4
+    assert len(data.variants) > 0
+    for place, (number, source) in enumerate(zip(data.variants.numbers, data.variants.sources, strict=True)):
+        image, mask = data.variants[place]
+        known, true = samples[source]
+        torch.testing.assert_close(image, bank.image(number).float().flip(-1) / 255)
+        assert torch.equal(mask, true.flip(-1))
+        label = int(bank.columns["label"][number])
+        assert label in {1, 2}
+        assert int((true == label).sum()) == int((true > 0).sum())  # a scene has one digit
+        before = net(known[None]).softmax(1)[0, label][true == label].mean()
+        after = net(bank.image(number)[None].float() / 255).softmax(1)[0, label][true == label].mean()
+        assert after < before
+    joined = data.train_dataloader().dataset
+    assert len(joined) == 1024 + len(data.variants)
+    assert [part.shape for part in joined[1024]] == [part.shape for part in joined[0]]
+
+
+def test_a_bank_of_other_masks_is_refused(tmp_path):
+    base = SegmentationDataModule("scenes")
+    base.setup("fit")
+    samples = PlainSamples(base.train_dataset, base.val_dataset)
+    build_bank(tmp_path / "bank", Inked(), samples, indices=[3, 8], sigma=SIGMA(paths=1, steps=2))
+    base.train_dataset.masks = base.train_dataset.masks.roll(1, -1)
+    with pytest.raises(BankError, match="has variants of other images"):
+        SIGMADataModule(base, str(tmp_path / "bank"), reached_only=False).setup("fit")

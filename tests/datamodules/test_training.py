@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 from torchvision import datasets
 from torchvision.transforms import v2
 
 from lit_attr.datamodules import Augmentation, ImageDataModule
+from lit_attr.datamodules._masked import MaskedDataset, MaskedImages
 from lit_attr.datamodules._training import AugmentedVariants, PlainSamples
+from lit_attr.datamodules.joint import JointAugmentation, joint_evaluation_transform, joint_train_transform
 
 TO_FLOAT = v2.Compose([v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)])
 INVERT = v2.Compose([v2.PILToTensor(), v2.RandomInvert(1.0), v2.ToDtype(torch.float32, scale=True)])
@@ -136,3 +138,36 @@ def test_grey_pictures_and_arrays_stay_grey():
     for kind in (lambda pixels: Image.fromarray(pixels[0].numpy()), lambda pixels: pixels[0].numpy()):
         found = AugmentedVariants(Pictures(kind), lambda _: stored, [0], [0])[0]["image"]
         assert np.array_equal(np.asarray(found), stored[0].numpy())
+
+
+def masked(transform, size=(4, 5)):
+    pixels = torch.randint(0, 256, (6, 3, *size), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    masks = torch.randint(0, 3, (6, *size), generator=torch.Generator().manual_seed(1))
+    known = {"num_classes": 3, "ignore_index": 255, "mean": (0.5, 0.5, 0.5), "with_cause": False}
+    return MaskedDataset(MaskedImages(pixels, masks), torch.tensor([1, 3, 5]), transform=transform, **known)
+
+
+def test_masks_move_with_the_variants():
+    """The mask is that of the size that the variant was made at, flipped as the variant is."""
+    flips = joint_train_transform(
+        JointAugmentation(flip=1.0, scale=(1, 1)), None, None, mean=(0.5,) * 3, ignore_index=255
+    )
+    training, evaluated = masked(flips, (8, 8)), masked(joint_evaluation_transform(4), (8, 8))
+    samples = PlainSamples(training, evaluated)
+    for index in range(3):
+        assert torch.equal(samples[index][0], evaluated[index][0])
+        assert torch.equal(samples[index][1], evaluated[index][1])
+    stored = torch.randint(0, 256, (3, 4, 4)).to(torch.uint8)
+    image, mask = AugmentedVariants(training, lambda _: stored, [0], [2], samples)[0]
+    torch.testing.assert_close(image, stored.flip(-1) / 255)
+    assert torch.equal(mask, evaluated[2][1].flip(-1))
+    assert torch.equal(training[2][1], masked(flips, (8, 8)).masks[5].flip(-1))  # itself as it was
+
+
+def test_masks_of_any_data_set():
+    images, masks = torch.rand(4, 3, 2, 2), torch.randint(0, 2, (4, 2, 2))
+    training = TensorDataset(images, masks)
+    assert torch.equal(PlainSamples(training, None)[3][1], masks[3])
+    image, mask = AugmentedVariants(training, lambda _: (255 * images[0]).to(torch.uint8), [0], [1])[0]
+    torch.testing.assert_close(image, images[0], atol=1 / 255, rtol=0)
+    assert torch.equal(mask, masks[1])

@@ -19,7 +19,7 @@ from lit_attr.metrics.functional import explanation_similarity
 METHOD = Saliency(signed=True)
 
 
-@pytest.mark.parametrize("measure", ["topk", "spearman", "ssim", "cosine"])
+@pytest.mark.parametrize("measure", ["topk", "pearson", "spearman", "ssim", "cosine"])
 @pytest.mark.parametrize("restarts", [1, 3])
 def test_against_a_plain_loop(measure, restarts, cnn, batch):
     model, images = cnn(), batch(10)[0]

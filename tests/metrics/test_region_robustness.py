@@ -133,7 +133,7 @@ def test_the_clean_prediction_is_shared_by_all_changes():
     ("settings", "message"),
     [
         ({"change": "rotate"}, "`change` is 'rotate'; accepted: blur, brighter, contrast, darker, flip, noise"),
-        ({"measure": "cosine"}, "`measure` is 'cosine'; accepted: pearson, spearman, ssim, topk"),
+        ({"measure": "dice"}, "`measure` is 'dice'; accepted: cosine, pearson, spearman, ssim, topk"),
         ({"min_iou": 1.5}, r"`min_iou` must be in \[0, 1\], got 1.5"),
         ({"seed": -1}, "`seed` must be an integer of at least 0, got -1"),
     ],

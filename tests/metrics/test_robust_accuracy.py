@@ -1,10 +1,6 @@
 """Against linear models, where the distance to the boundary says who withstands which eps; and over two processes."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import torch.distributed as dist
 from torch import nn
 
 from _reference.nets import Counter
+from _reference.processes import over_two_ranks
 from _reference.trace import snapshot
 from lit_attr._view import Passes
 from lit_attr.attacks import BIM, FGSM, PGD, Attack
@@ -209,31 +206,16 @@ def results(rank=None):
     return found
 
 
-@pytest.mark.slow  # two processes import torch
-def test_two_processes_equal_one():
+def worker(rank):
+    Path(f"{rank}.json").write_text(json.dumps(results(rank)))
+
+
+def test_two_processes_equal_one(tmp_path):
     if not (dist.is_available() and dist.is_gloo_available()):
         pytest.skip("NOT TESTED: this torch has no gloo, so accuracy over two processes is not checked")
-    path = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
-        commands = [[sys.executable, __file__, str(rank), folder] for rank in (0, 1)]
-        started = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in commands]
-        try:
-            errors = [process.communicate(timeout=240)[1] for process in started]
-        finally:
-            for process in started:
-                process.kill()
-        assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
-        both = [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in (0, 1)]
+    over_two_ranks(tmp_path, __file__, "worker")
+    both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
     for name, one in results().items():
         assert [found[name]["own"] for found in both] == [12, 8]
         for found in both:
             assert found[name]["numbers"] == pytest.approx(one["numbers"], abs=1e-12), name
-
-
-if __name__ == "__main__":
-    rank, folder = int(sys.argv[1]), sys.argv[2]
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    found = results(rank)
-    dist.destroy_process_group()
-    Path(folder, f"{rank}.json").write_text(json.dumps(found))

@@ -37,6 +37,22 @@ def test_each_cell_is_that_of_a_loop():
     assert found["fgsm"].rows()[1] == ["a", "b", float(found["fgsm"].success[0, 1]), int(found["fgsm"].samples[0, 1])]
 
 
+def test_what_an_attack_did_to_its_own_model_is_not_asked_again():
+    nets, counts = models(), dict.fromkeys("abc", 0)
+
+    def count(name):
+        def hook(module, args, output):
+            counts[name] += 1
+
+        return hook
+
+    for name, net in nets.items():
+        net.register_forward_hook(count(name))
+    transfer_matrix(nets, [FGSM()], data()[:1])
+    # Of each: its own samples twice, a step and its result; the samples of the two others.
+    assert counts == dict.fromkeys("abc", 1 + 1 + 2 + 2)
+
+
 def test_no_common_sample_is_no_number():
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
     with torch.no_grad():

@@ -1,10 +1,6 @@
 """Two processes with unequal shares find what one process finds."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +9,9 @@ import torch.distributed as dist
 
 from _reference.metrics import ALL, build, samples, update
 from _reference.nets import cnn
+from _reference.processes import over_two_ranks
 
 SHARES = [[(0, 4), (4, 6)], [(6, 10), (10, 11)]]  # (4, 2) samples on rank 0, (4, 1) on rank 1
-PATH = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])  # _reference
 
 
 def gathered(metric, name):
@@ -25,7 +21,6 @@ def gathered(metric, name):
 
 def totals(rank=None):
     """Sums and results of the samples of one rank, or of all."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     batch, model = samples(11), cnn()
     batch.attribution[7, 0, 3, 3] = torch.nan
@@ -45,38 +40,19 @@ def totals(rank=None):
     return found
 
 
-def worker(rank, folder):
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    found = totals(rank)
-    dist.destroy_process_group()
-    Path(folder, f"{rank}.json").write_text(json.dumps(found))
+def worker(rank):
+    Path(f"{rank}.json").write_text(json.dumps(totals(rank)))
 
 
-@pytest.mark.slow  # two processes import torch
 @pytest.mark.filterwarnings("ignore:.*(skipped for NaN|leaves out samples):UserWarning")
-def test_two_processes_equal_one():
+def test_two_processes_equal_one(tmp_path):
     if not (dist.is_available() and dist.is_gloo_available()):
         pytest.skip("NOT TESTED: this torch has no gloo, so metrics over two processes are not checked")
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": PATH}
-        commands = [[sys.executable, __file__, str(rank), folder] for rank in (0, 1)]
-        started = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in commands]
-        try:
-            errors = [process.communicate(timeout=120)[1] for process in started]
-        finally:
-            for process in started:
-                process.kill()
-        assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
-        both = [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in (0, 1)]
-    threads = torch.get_num_threads()
+    over_two_ranks(tmp_path, __file__, "worker")
+    both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
     expected = totals()
-    torch.set_num_threads(threads)
     assert both[0] == both[1]
     for name, one in expected.items():
         for state, values in one["states"].items():
             assert both[0][name]["states"][state] == pytest.approx(values, abs=1e-12), (name, state)
         assert both[0][name]["shown"] == pytest.approx(one["shown"], abs=1e-6), name
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), sys.argv[2])

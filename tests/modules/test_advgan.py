@@ -2,9 +2,6 @@
 
 import copy
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from _reference.foreign import Foreign, trainer
+from _reference.processes import command
 from _reference.trace import snapshot
 from lit_attr.datamodules import ImageDataModule
 from lit_attr.modules import AdvGANModule, Classifier, Discriminator
@@ -297,34 +295,19 @@ def test_two_processes(tmp_path):
         *("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--data.size", "8"),
         *("--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3"),
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
-
-    def run(*args):
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "train.py"), *args, *shared],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        return done.stdout + done.stderr
-
     classifier = Classifier("cifar_resnet8", 10, mean=[0.3], std=[0.3])
     fitter = trainer(tmp_path, max_steps=1)
     fitter.fit(classifier, loader())
     fitter.save_checkpoint(tmp_path / "victim.ckpt")
-    two = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
+    two = {"processes": 2, "WANDB_MODE": "disabled"}
     config = ["--config", str(ROOT / "configs/attacks/advgan.yaml"), "--model.victim", "victim.ckpt"]
-    said = run("fit", *config, *two)
+    done = command(tmp_path, "fit", *config, *shared, **two)
     runs = tmp_path / "runs/lit_attr"
-    assert said.count("Generator: runs/lit_attr/version_0/generator.safetensors") == 1
+    assert (done.stdout + done.stderr).count("Generator: runs/lit_attr/version_0/generator.safetensors") == 1
     assert int(load_generator(runs / "version_0/generator.safetensors").batches_seen) == 3
 
     checkpoint = runs / "version_0/checkpoints/last.ckpt"
-    run("validate", "--ckpt_path", str(checkpoint), "--explanations.methods", "[]", *two)
+    command(tmp_path, "validate", "--ckpt_path", str(checkpoint), "--explanations.methods", "[]", *shared, **two)
     with (runs / "version_1/metrics.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     victim = tmp_path / "victim.ckpt"

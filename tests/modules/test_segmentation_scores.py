@@ -1,10 +1,6 @@
 """Intersection over union by a slow count of pixels, over batches and over processes of unequal shares."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from _reference.processes import over_two_ranks
 from lit_attr.modules.segmentation_scores import SegmentationScores
 
 CLASSES = 6  # of which class 4 never occurs
@@ -129,42 +126,26 @@ def test_wrong_masks(masks, message):
         SegmentationScores(CLASSES).update(torch.zeros(1, 6, 2, 2), masks)
 
 
-def worker(rank, folder):
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+def worker(rank):
     prediction, masks = pixels()
     mine = slice(0, 5) if rank == 0 else slice(5, 7)
     found = scored(logits_of(prediction)[mine], masks[mine], batch=2)
-    dist.destroy_process_group()
     values = [
         float(found.miou),
         float(found.accuracy),
         float(found.loss),
         *torch.nan_to_num(found.iou, nan=-1).tolist(),
     ]
-    Path(folder, f"{rank}.json").write_text(json.dumps(values))
+    Path(f"{rank}.json").write_text(json.dumps(values))
 
 
-@pytest.mark.slow  # two processes import torch
-def test_two_processes_equal_one():
+def test_two_processes_equal_one(tmp_path):
     if not (dist.is_available() and dist.is_gloo_available()):
         pytest.skip("NOT TESTED: this torch has no gloo, so scores over two processes are not checked")
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-        commands = [[sys.executable, "-P", __file__, str(rank), folder] for rank in (0, 1)]
-        started = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in commands]
-        try:
-            errors = [process.communicate(timeout=180)[1] for process in started]
-        finally:
-            for process in started:
-                process.kill()
-        assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
-        both = [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in (0, 1)]
+    over_two_ranks(tmp_path, __file__, "worker")
+    both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
     one = scored(*pixels())
     assert both[0] == both[1]
     assert both[0][2] == pytest.approx(float(one.loss), abs=1e-6)  # a sum of floats, in another order
     rest = [float(one.miou), float(one.accuracy), *torch.nan_to_num(one.iou, nan=-1).tolist()]
     assert both[0][:2] + both[0][3:] == rest
-
-
-if __name__ == "__main__":
-    worker(int(sys.argv[1]), sys.argv[2])

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torchattacks
@@ -15,6 +16,7 @@ Y = torch.tensor([0, 1, 2, 0])
     [
         ("torchattacks.VMIFGSM", TorchAttacks("VMIFGSM")),
         ("torchattacks.vmifgsm", TorchAttacks("VMIFGSM")),
+        ("torchattacks.attacks.vmifgsm.VMIFGSM", TorchAttacks("VMIFGSM")),
         ("VMIFGSM", TorchAttacks("VMIFGSM")),
         ("deepfool", TorchAttacks("DeepFool")),
         ("C&W", CW()),
@@ -35,10 +37,18 @@ def test_names(update, expected):
     [
         ("torchattacks.VMIFGM", "torchattacks has no attack 'VMIFGM'; .*did you mean 'VMIFGSM'"),
         ("torchattacks.Attack", "torchattacks has no attack 'Attack'"),
+        ("torchattacks.attacks.pgd.PDG", "torchattacks has no attack 'PDG'; .*did you mean 'PGD'"),
         ("vmifgm", "unknown update rule 'vmifgm'"),
         ({"class": "torchattacks.PGD", "epps": 1}, "torchattacks.PGD has no setting 'epps'; .*did you mean 'eps'"),
         ({"class": "torchattacks.PGD", "model": 1}, "torchattacks.PGD has no setting 'model'"),
         ({"class": "torchattacks.PGD", "bounds": (1, 0)}, "`bounds` must be"),
+        ({"class": "torchattacks.PGD", "eps": "8/255"}, "`eps` must be a number of at least 0 for torchattacks.PGD"),
+        ({"class": "torchattacks.PGD", "eps": -1}, "`eps` must be a number of at least 0 for torchattacks.PGD, got -1"),
+        ({"class": "torchattacks.PGD", "steps": 2.5}, "`steps` must be an integer of at least 0 .*, got 2.5"),
+        ({"class": "torchattacks.PGD", "steps": True}, "`steps` must be an integer of at least 0"),
+        ({"class": "torchattacks.PGD", "random_start": 1}, "`random_start` must be true or false"),
+        ({"class": "torchattacks.APGD", "loss": 1}, "`loss` must be a text for torchattacks.APGD"),
+        ({"class": "torchattacks.CW", "c": "1"}, "`c` must be a number of at least 0 for torchattacks.CW"),
         ("torchattacks.LGV", "`name` must be an attack on one model; .* data loader, got LGV"),
         ("torchattacks.MultiAttack", "`attacks` must be two or more names or settings"),
         ({"class": "torchattacks.MultiAttack", "attacks": ["PGD", "PDG"]}, "no attack 'PDG'; .*did you mean 'PGD'"),
@@ -112,6 +122,22 @@ def test_exported_in_a_multi_attack_and_saved(tmp_path, capsys):
     assert torch.equal(torch.load(tmp_path / "saved.pt")["adv_inputs"], exported(net)(X, Y))
 
 
+def test_saving_leaves_modes_alone_and_has_predictions_without_a_word(tmp_path, capsys):
+    """Traps 1 and 25."""
+    net = model().train()
+    net[1].eval()
+    modes = [module.training for module in net.modules()]
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=2)
+    ours = exported(net)
+    assert ours.save(loader, tmp_path / "saved.pt", verbose=False, save_predictions=True) is None
+    assert capsys.readouterr().out == ""
+    assert [module.training for module in net.modules()] == modes
+    saved = torch.load(tmp_path / "saved.pt")
+    assert torch.equal(saved["preds"], net.eval()(saved["adv_inputs"]).argmax(1))
+    accuracy, _, _ = ours.save(loader, verbose=False, return_verbose=True)
+    assert accuracy == pytest.approx(100 * float((saved["preds"] == Y).float().mean()))
+
+
 def test_exported_with_a_normalisation():
     """Traps 3 and 4: of images that are normalised outside the model; an error does not switch that off."""
     net = model()
@@ -124,6 +150,9 @@ def test_exported_with_a_normalisation():
     assert not torch.equal(ours(images, Y), images)
     with pytest.raises(IndexError, match="out of bounds"):
         ours(images, Y + 3)
+    torch.testing.assert_close(ours(images, Y), theirs(images, Y), rtol=0, atol=1e-5)
+    ours.set_normalization_used(np.array(mean), np.array(std))  # in double precision
+    assert ours(images, Y).dtype == torch.float32
     torch.testing.assert_close(ours(images, Y), theirs(images, Y), rtol=0, atol=1e-5)
 
 
@@ -146,6 +175,7 @@ def test_exported_modes_are_left_alone():
 
 
 def test_exported_without_labels():
+    """Trap 28."""
     seen = []
 
     def attack(model, images, labels):

@@ -48,8 +48,8 @@ def test_maps_take_two_more_cells_and_similarity_is_written_below():
     assert picture.shape[1] == 5 * CELL
     before, after = cell(picture, 3), cell(picture, 4)
     red = (int(before[0, 0][0]) - int(before[0, 0][2]), int(before[-1, -1][0]) - int(before[-1, -1][2]))
-    assert red[0] > 100 > abs(red[1])
-    assert int(after[-1, -1][0]) - int(after[-1, -1][2]) > 100
+    assert red[0] > 60 > abs(red[1])
+    assert int(after[-1, -1][0]) - int(after[-1, -1][2]) > 60
     below = HEAD + SIDE + 1, slice(None)
     without = draw_attacked(sample(maps=maps, method="ig", similarity={}))
     assert np.any(picture[below[0] :, 4 * CELL :] != 255)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lit_attr._checks import ArgumentError
-from lit_attr.visual.maps import heat, overlay, to_rgb
+from lit_attr.visual.maps import UNSIGNED, heat, overlay, scaled, to_rgb
 
 
 def test_channels_are_summed_before_scaling():
@@ -124,3 +124,28 @@ def test_overlay_refusals():
         overlay(torch.zeros(3, 4, 4), torch.zeros(2, 2))
     with pytest.raises(ArgumentError, match=r"`alpha` must be in \[0, 1\]"):
         overlay(torch.zeros(3, 4, 4), torch.zeros(4, 4), alpha=1.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "ends", "signed"),
+    [
+        ([[-0.25, 0.125]], ("\N{MINUS SIGN}0.25", "0.25"), True),
+        ([[0.0, 0.125]], ("0", "0.12"), False),
+        ([[0.0, 0.0]], ("", ""), False),
+        ([[3.0, 3.0]], ("", ""), False),
+    ],
+)
+def test_the_scale_says_what_the_colours_stand_for(values, ends, signed):
+    shown = scaled(torch.tensor(values))
+    assert (shown.ends, shown.signed) == (ends, signed)
+
+
+def test_strengths_go_from_pale_to_dark_at_an_even_pace():
+    """Also for eyes that see no red or no green: what counts is the lightness."""
+    colours = to_rgb(torch.linspace(0, 1, 64)[None], UNSIGNED)[0].astype(float)
+    lightness = colours @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness) <= 0).all()
+    assert lightness[0] - lightness[-1] > 150
+    assert np.array_equal(
+        to_rgb(torch.tensor([[-1.0, 0.0]]), UNSIGNED)[0, 0], to_rgb(torch.tensor([[0.0]]), UNSIGNED)[0, 0]
+    )

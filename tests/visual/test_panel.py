@@ -114,8 +114,27 @@ def test_curves_outside_the_unit_interval_and_single_points(curves):
 @pytest.mark.parametrize("value", [0.0, 0.12, float("nan"), float("inf")])
 def test_degenerate_maps_are_drawn_with_their_note(value):
     picture = draw(_panel(maps={"m0": torch.full((1, 8, 8), value)}))
-    assert _has(picture[42 + SIDE :, CELL:], WRONG)
-    assert not _has(draw(_panel())[42 + SIDE :, CELL:], WRONG)
+    assert _has(picture[:42, CELL:], WRONG)
+    assert not _has(draw(_panel())[:, CELL:], WRONG)
+
+
+def test_values_that_are_lost_are_told_below_the_map():
+    values = torch.randn(1, 8, 8)
+    values[0, 0, 0] = torch.nan
+    assert _has(draw(_panel(maps={"m0": values}))[42 + SIDE :, CELL:], WRONG)
+
+
+def test_every_map_has_its_scale_above():
+    """The bar lies between two numbers; a map without a sign has other colours and begins at zero."""
+    ramp = torch.linspace(-2, 2, 64).view(1, 8, 8)
+    signed, unsigned = (
+        draw(_panel(maps={"m0": values}))[29:35, CELL + 10 : CELL + 10 + SIDE] for values in (ramp, ramp + 2)
+    )
+    bars = [strip[3, 54:-54].astype(int) for strip in (signed, unsigned)]
+    assert bars[0][0].tolist() == [0, 0, 255]
+    assert bars[0][-1].tolist() == [255, 0, 0]
+    assert bars[1][0].min() > 200 > bars[1][-1].max()  # pale to dark
+    assert not np.array_equal(draw(_panel(maps={"m0": ramp})), draw(_panel(maps={"m0": 2 * ramp})))  # the numbers
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (3, 224, 224), (1, 20, 40), (4, 300, 100), (1, 1, 1)])

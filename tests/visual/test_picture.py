@@ -1,5 +1,7 @@
 """The quick picture of one explanation."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,19 @@ def test_the_note_of_a_zero_map_is_written():
     array = picture(image, torch.zeros(3, 32, 32))
     assert (array[:20] < 128).any()
     assert np.array_equal(array[20::5, 166::5], overlay(image, torch.zeros(32, 32)))
-    assert (picture(image, image)[:20] == 255).all()
+
+
+def test_the_scale_is_written():
+    image = torch.rand(3, 32, 32)
+    ramp = torch.arange(1024.0).view(32, 32)
+    lines = [picture(image, values)[:20] for values in (ramp, 2 * ramp, ramp - 500)]
+    assert all((line < 128).any() for line in lines)
+    assert not any(np.array_equal(one, other) for one, other in itertools.pairwise(lines))
+
+
+def test_letters_grow_with_the_picture():
+    image = torch.rand(1, 1000, 1000)
+    assert picture(image, image).shape == (1040, 2006, 3)
 
 
 def test_a_map_of_another_size_is_refused():

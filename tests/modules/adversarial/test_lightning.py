@@ -1,10 +1,6 @@
 """Adversarial training in a Trainer: steps by hand, accumulation, precision, two processes, and what is refused."""
 
 import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import lightning as L
 import pytest
@@ -13,6 +9,7 @@ import torch.distributed as dist
 from torch.utils.data import DataLoader, TensorDataset
 
 from _reference.foreign import trainer
+from _reference.processes import run
 from _reference.training import assert_same, by_hand, data, fit, plain
 from lit_attr.attacks import PGD
 from lit_attr.datamodules import ImageDataModule
@@ -20,7 +17,6 @@ from lit_attr.modules import TRAININGS, Classifier, PGDTraining, TrainingBatch, 
 from lit_attr.modules.adversarial import Losses
 
 RECIPES = TRAININGS.names()
-PATH = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])  # _reference
 SETTINGS = {"attack": {"class": "pgd", "steps": 2}}
 IMAGES, LABELS = data()
 
@@ -207,13 +203,11 @@ def test_settings_are_stored_as_hyper_parameters(tmp_path):
 # ---- two processes
 
 
-def train_two(folder, name, rank):
-    """Two steps in one of two processes; rank 0 leaves the weights."""
-    torch.set_num_threads(1)
+def train_two(name):
+    """Two steps in one of two processes, which leaves its weights."""
+    rank = int(os.environ["LOCAL_RANK"])
     torch.manual_seed(0)
     module = plain(settings(name), norm=False)
-    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": Path(folder, "port").read_text()}
     fitter = L.Trainer(
         accelerator="cpu",
         devices=2,
@@ -224,12 +218,11 @@ def train_two(folder, name, rank):
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=folder,
         callbacks=[Reseed()],
         use_distributed_sampler=False,
     )
     fitter.fit(module, DataLoader(TensorDataset(IMAGES[rank::2], LABELS[rank::2]), batch_size=2))
-    torch.save(module.state_dict(), Path(folder, f"{rank}.pt"))
+    torch.save(module.state_dict(), f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -246,16 +239,8 @@ def test_two_processes_equal_one(tmp_path, name):
     """One process that takes the mean over both shares, each with the random numbers of its rank."""
     if not (dist.is_available() and dist.is_gloo_available()):
         pytest.skip("NOT TESTED: this torch has no gloo, so training over two processes is not checked")
-    (tmp_path / "port").write_text(str(free_port()))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": PATH}
-    commands = [[sys.executable, __file__, str(tmp_path), name, str(rank)] for rank in (0, 1)]
-    started = [subprocess.Popen(c, env=environment, stderr=subprocess.PIPE, text=True) for c in commands]
-    try:
-        errors = [process.communicate(timeout=240)[1] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [process.returncode for process in started] == [0, 0], "\n".join(errors)
+    done = run(tmp_path, __file__, "train_two", name, processes=2, GLOO_SOCKET_IFNAME="lo")
+    assert done.statuses == [0, 0], done.stderr
 
     torch.manual_seed(0)
     module, memories = plain(settings(name), norm=False), [{}, {}]
@@ -276,12 +261,6 @@ def test_two_processes_equal_one(tmp_path, name):
     for rank in (0, 1):
         module.load_state_dict(torch.load(tmp_path / f"{rank}.pt", weights_only=True))
         assert_same(module, expected, rtol=1e-5, atol=1e-6)
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 # ---- what it is for
@@ -308,7 +287,3 @@ def test_robust_accuracy_is_gained(tmp_path):
     assert plain_clean > 0.9
     assert clean > 0.8
     assert robust > plain_robust + 0.1
-
-
-if __name__ == "__main__":
-    train_two(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,84 @@
+"""Of a run's folder, what is neither explanations at validation nor attacks: a benchmark, and predictions."""
+
+import json
+from collections import Counter
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from lit_attr.report.faults import fault
+from lit_attr.report.pictures import embedded
+from lit_attr.report.reading import number, rows
+from lit_attr.visual.html import sortable
+
+__all__ = ["benchmark", "predictions"]
+
+_PICTURES = 24
+_LINES = 500
+
+
+def benchmark(folder: Path, link: str) -> str:
+    """The scores of a benchmark and the way to its page.
+
+    Args:
+        folder: that `BenchmarkCallback` has written.
+        link: the way to it from the page.
+
+    Raises:
+        OSError: for files that cannot be read.
+        ValueError: for files that hold something else.
+    """
+    found = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    scores = {(s["method"], s["metric"]): s for s in found["scores"] if s["group"] == "all"}
+    metrics = dict.fromkeys(metric for _, metric in scores)
+    body = []
+    for method in found["methods"]:
+        cells: list[tuple[str, object]] = [(method, None)]
+        for metric in metrics:
+            score = scores.get((method, metric)) or {"value": None, "standard_error": None}
+            value, error = score["value"], score["standard_error"]
+            text = "" if value is None else f"{value:.3f}"
+            cells.append((text + ("" if error is None else f" \N{PLUS-MINUS SIGN} {error:.3f}"), value))
+        body.append(cells)
+    told = f"{found.get('samples', '?')} samples, with one standard error. "
+    address = escape(quote(f"{link}/index.html"))
+    table = sortable("Benchmark", ["method", *metrics], body)
+    return f'{table}<p class="notes">{escape(told)}<a href="{address}">The whole benchmark</a></p>'
+
+
+def predictions(path: Path) -> str:
+    """The predictions that `ExplanationWriter` has written: counts, the least sure as pictures, and a table.
+
+    Raises:
+        OSError: for files that cannot be read.
+        ValueError: for files that hold something else.
+    """
+    found = rows(path, "name", "class_name", "confidence", "error")
+    good = sorted((row for row in found if not row["error"]), key=lambda row: number(row["confidence"]))
+    bad = [row for row in found if row["error"]]
+    counts = Counter(row["class_name"] for row in good)
+    parts = [f"<p>{len(good)} images predicted, {len(bad)} unreadable.</p>"]
+    parts += [f'<p class="fault">{escape(row["name"])}: {escape(row["error"])}</p>' for row in bad[:_PICTURES]]
+    body: list[list[tuple[str, object]]]
+    body = [[(name, None), (str(count), count), (f"{count / len(good):.1%}", count)] for name, count in counts.items()]
+    parts.append(sortable("Predicted classes", ["class", "images", "share"], body))
+    pictures = [_picture(path.parent / f"{row['name']}.png", row) for row in good[:_PICTURES]]
+    if pictures:
+        told = "The least sure" if len(good) > _PICTURES else "All, the least sure first"
+        parts.append(f'<h3>{told}</h3><div class="gallery">{"".join(pictures)}</div>')
+    body = [
+        [(r["name"], None), (r["class_name"], r["class_name"]), (f"{number(r['confidence']):.3f}", r["confidence"])]
+        for r in good[:_LINES]
+    ]
+    more = f" (the {_LINES} least sure of {len(good)})" if len(good) > _LINES else ""
+    table = sortable("Predictions", ["image", "class", "confidence"], body)
+    return "".join(parts) + f"<details><summary>Every prediction{more}</summary>{table}</details>"
+
+
+def _picture(path: Path, row: dict[str, str]) -> str:
+    told = escape(f"{row['name']}: {row['class_name']} ({number(row['confidence']):.0%})")
+    try:
+        source, _ = embedded(path)
+    except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError for a broken file
+        return fault(path.name, error)
+    return f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'

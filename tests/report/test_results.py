@@ -1,0 +1,50 @@
+"""Benchmarks and predictions in the page."""
+
+import json
+
+import numpy as np
+
+from _reference.outline import outline
+from lit_attr.report.results import benchmark, predictions
+from lit_attr.visual import save_png
+
+
+def test_scores_of_a_benchmark(tmp_path):
+    scores = [
+        {"method": "ig", "metric": "gap", "group": "all", "value": 0.5, "standard_error": 0.25},
+        {"method": "ig", "metric": "gap", "group": "below_0.7", "value": 0.9, "standard_error": None},
+        {"method": "<random>", "metric": "gap", "group": "all", "value": None, "standard_error": None},
+    ]
+    (tmp_path / "summary.json").write_text(
+        json.dumps({"samples": 8, "methods": {"ig": {}, "<random>": {}}, "scores": scores})
+    )
+    found = outline(benchmark(tmp_path, "../bench mark"))
+    assert found.text[:6] == [
+        "method",
+        "gap",
+        "ig",
+        "0.500 \N{PLUS-MINUS SIGN} 0.250",
+        "<random>",
+        "8 samples, with one standard error. ",
+    ]
+    assert [attrs["href"] for tag, attrs in found.seen if tag == "a"] == ["../bench%20mark/index.html"]
+
+
+def test_predictions(tmp_path):
+    lines = ["name,prediction,class_name,confidence,error"]
+    lines += [f"{i}.jpg,0,cat,0.{i + 1}," for i in range(2)] + ["c.jpg,1,dog,0.9,", "x.jpg,,,,no image"]
+    (tmp_path / "predictions.csv").write_text("\n".join(lines))
+    for name in ("0.jpg", "c.jpg"):
+        save_png(tmp_path / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    found = outline(predictions(tmp_path / "predictions.csv"))
+    words = found.text
+    assert words[:2] == ["3 images predicted, 1 unreadable.", "x.jpg: no image"]
+    at = words.index("cat")
+    assert words[at : at + 6] == ["cat", "2", "66.7%", "dog", "1", "33.3%"]
+    assert [attrs["alt"] for tag, attrs in found.seen if tag == "img"] == ["0.jpg: cat (10%)", "c.jpg: dog (90%)"]
+    assert any("1.jpg.png could not be read" in word for word in words)
+
+
+def test_nothing_predicted(tmp_path):
+    (tmp_path / "predictions.csv").write_text("name,prediction,class_name,confidence,error\n")
+    assert outline(predictions(tmp_path / "predictions.csv")).text[0] == "0 images predicted, 0 unreadable."
