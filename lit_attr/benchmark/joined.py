@@ -100,7 +100,8 @@ def _page(runs: Sequence[_Run], baseline: str) -> str:
         parts.append(table_section(_means(runs, names, label, label + ARROWS[higher])))
         if baseline in names:
             parts.append(table_section(_differences(runs, names, label, baseline)))
-    return document("lit_attr benchmark", "Attribution methods, compared", f"{len(runs)} runs", "\n".join(parts))
+    told = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
+    return document("lit_attr benchmark", "Attribution methods, compared", told, "\n".join(parts))
 
 
 def _told(run: _Run) -> str:
@@ -113,8 +114,8 @@ def _means(runs: Sequence[_Run], names: list[str], label: str, title: str) -> Ta
         means = paired_bootstrap(run.scores(label, names)).means
         for i in range(len(names)):
             rows[i].append(_interval(means.value[i], means.low[i], means.high[i]))
-    notes = ["Mean over the samples of a run, and its bootstrap interval of 95 %; an arrow points to better."]
-    return Table(title, ["method", *(run.name for run in runs)], rows, notes)
+    said = ["Mean over the samples of a run, and its bootstrap interval of 95 %; an arrow points to better."]
+    return Table(title, ["method", *(run.name for run in runs)], rows, said)
 
 
 def _differences(runs: Sequence[_Run], names: list[str], label: str, baseline: str) -> Table:
@@ -125,8 +126,8 @@ def _differences(runs: Sequence[_Run], names: list[str], label: str, baseline: s
         for row, name in zip(rows, others, strict=True):
             at = (names.index(name), base)
             row.append(_interval(found.value[at], found.low[at], found.high[at]))
-    notes = [f"Mean over the samples of the difference to {baseline} on the same sample, and its interval of 95 %."]
-    return Table(f"{label}: difference to {baseline}", ["method", *(run.name for run in runs)], rows, notes)
+    said = [f"Mean over the samples of the difference to {baseline} on the same sample, and its interval of 95 %."]
+    return Table(f"{label}: difference to {baseline}", ["method", *(run.name for run in runs)], rows, said)
 
 
 def _interval(value: float, low: float, high: float) -> Cell:

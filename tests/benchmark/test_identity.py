@@ -12,7 +12,7 @@ from lit_attr.attribution import IntegratedGradients, Saliency
 from lit_attr.benchmark.controls import RandomMap
 from lit_attr.benchmark.identity import described, model_identity, sample_identities, settings_identity
 from lit_attr.metrics import Insertion, SubsetCorrelation
-from lit_attr.targets import ClassTarget, PixelTarget
+from lit_attr.targets import ClassTarget, PixelTarget, RegionTarget
 
 ELSEWHERE = """
 import math
@@ -104,3 +104,22 @@ def test_the_same_in_another_process():
         settings_identity("a", IntegratedGradients()),
         settings_identity("b", Insertion(fill=math.sin)),
     ]
+
+
+def test_a_region_is_the_same_whatever_batch_it_is_in():
+    """So that a run that goes on with other batches finds what is finished."""
+    masks = torch.zeros(3, 4, 4, dtype=torch.bool)
+    masks[0, 0], masks[1, 1, :2], masks[2, 2:] = True, True, True
+    images, target = torch.rand(3, 1, 4, 4), RegionTarget(torch.tensor([0, 2, 1]), masks, ~masks)
+    whole = sample_identities(images, target)
+    rows = torch.tensor([2, 0])
+    assert sample_identities(images[rows], target.take(rows)) == [whole[2], whole[0]]
+    assert (
+        len(
+            {
+                *whole,
+                *sample_identities(images, RegionTarget(torch.tensor([0, 2, 1]), masks, masks.roll(1, 1) & ~masks)),
+            }
+        )
+        == 6
+    )
