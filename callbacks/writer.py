@@ -84,6 +84,9 @@ class ExplanationWriter(L.Callback):
         """Leave out what earlier runs have finished, where the checkpoint is known."""
         if stage == "predict":
             require_whole_model(trainer)
+            if type(pl_module).predict_step is L.LightningModule.predict_step:  # calls `forward` with the whole batch
+                accepted = "one with a `predict_step(batch, batch_idx)` that gives the logits of `batch.image`"
+                raise ArgumentError("model", f"a {type(pl_module).__name__} without `predict_step`", accepted)
         self._errors, self._finished, self._lines = [], set(), None
         dataset = getattr(getattr(trainer, "datamodule", None), "predict_dataset", None)
         if stage == "predict" and self._expected is not None and dataset is not None:

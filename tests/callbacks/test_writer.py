@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -272,6 +273,15 @@ def test_other_batches_are_refused(tmp_path):
     runner = trainer(tmp_path, ExplanationWriter("fast_ig", folder=str(tmp_path / "out")))
     with pytest.raises(ValueError, match=r"`batch` must be a lit_attr.datamodules.PredictBatch .*, got Tensor"):
         runner.predict(module(), loader)
+
+
+def test_a_module_that_hands_the_batch_to_its_forward_is_refused(tmp_path, images):
+    class Plain(L.LightningModule):
+        def forward(self, x):
+            return x.flatten(1)
+
+    with pytest.raises(ValueError, match=r"`model` must be one with a `predict_step.*, got a Plain without"):
+        predict(tmp_path, model=Plain())
 
 
 def test_class_names_and_settings_of_the_method(tmp_path):
