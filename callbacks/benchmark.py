@@ -221,7 +221,8 @@ class BenchmarkCallback(L.Callback):
         """Files, loggers and terminal; on rank zero."""
         model, data = _names(trainer)
         scores, papers = score_tables(results), paper_tables(results, model, data)
-        told, comparisons = {"model": model, "data": data, **about, "seed": self.seed}, compare(results, seed=self.seed)
+        told = {"model": model, "data": data, **about, "seed": self.seed}
+        comparisons = compare(results, seed=self.seed)
         pictures = write_files(folder, results, scores, papers, told, comparisons)
         self.written = folder
         drawn = list(results.maps)[: len(pictures)]

@@ -125,6 +125,7 @@ def _facts(trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
         "data": "" if data is None else _named(data, "dataset"),
         "device": f"{trainer.world_size} x {device.type}, precision {trainer.precision}",
         "checkpoint": str(trainer.ckpt_path or ""),
+        "wandb": next((str(g.version) for g in trainer.loggers if isinstance(g, WandbLogger) and g.experiment.id), ""),
     }
 
 

@@ -28,13 +28,17 @@ from lit_attr._retrain import retrain
 from lit_attr._save_config import SaveConfig
 from lit_attr.attribution import SIGMA
 from lit_attr.callbacks import BenchmarkCallback, ExplanationCallback, ExplanationWriter, ReportCallback, SIGMARefresh
+from lit_attr.dashboard import main as dashboard
 from lit_attr.datamodules import ImageDataModule, SegmentationDataModule, SIGMADataModule
+from lit_attr.loggers import WandbLogger
 from lit_attr.modules import Classifier, Segmenter
 from lit_attr.modules.backbones import load_safely
 from lit_attr.report.command import main as report
+from lit_attr.report.record import read_records
 
 __all__ = ["LitAttrCLI", "main"]
 
+_WITHOUT_TRAINER = {"report": report, "dashboard": dashboard}  # commands that need neither model nor data
 _DEBUG = "JSONARGPARSE_DEBUG"
 _KEYWORDS = {"last", "hpc"}  # of `ckpt_path`, that Lightning resolves itself, as it does "registry:..."
 # In these functions of Lightning and jsonargparse an error is about what was typed.
@@ -56,6 +60,10 @@ _QUIET = [
 ]
 
 
+_SILENT = ("Tip: ", "TPU available: False", "Loading `train_dataloader` to estimate")  # of Lightning's own lines
+_ALSO = "Also: `report FOLDER` makes the page of a run that was killed; `dashboard --entity E` a W&B workspace."
+
+
 class Parser(LightningArgumentParser):
     """A parser that says in one line what was wrong and what is accepted."""
 
@@ -73,11 +81,18 @@ class LitAttrCLI(LightningCLI):
     `--ckpt_path`, the model's and the data's settings are those of the checkpoint, unless they are given.
     """
 
-    def __init__(self, *classes: type, args: Sequence[str] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        model_class: Any = None,
+        datamodule_class: Any = None,
+        *,
+        args: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> None:
         given = sys.argv[1:] if args is None else args
         commands = set(self.subcommands())
         self._asked = commands & set(given) or commands  # all, where only a config can tell
-        super().__init__(*classes, args=list(given), **settings)
+        super().__init__(model_class, datamodule_class, args=list(given), **settings)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; the settings of a checkpoint come first, so that what was typed is laid over them."""
@@ -163,6 +178,8 @@ class LitAttrCLI(LightningCLI):
         if not has_results:
             kwargs["logger"] = False
         trainer = super().instantiate_trainer(**kwargs)
+        if self.subcommand == "fit" and not self._get(self.config_init, "retrain"):
+            _go_on(trainer, Path(str(self._get(self.config_init, "ckpt_path") or "")))
         # The last ones, when the progress bar has stopped and all files are written.
         last = [*([Results()] if has_results else []), ReportCallback()]
         trainer.callbacks.extend(last)  # type: ignore[attr-defined]  # Lightning declares the list nowhere
@@ -200,8 +217,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the arguments without the program's name; None takes those of the process.
     """
     args = list(sys.argv[1:] if args is None else args)
-    if args[:1] == ["report"]:
-        report(args[1:])
+    if args and args[0] in _WITHOUT_TRAINER:
+        _WITHOUT_TRAINER[args[0]](args[1:])
         return
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
     default = str(files("lit_attr.configs") / "default.yaml")
@@ -219,6 +236,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 seed_everything_default=0,
                 parser_class=Parser,
                 parser_kwargs={
+                    "epilog": _ALSO,
                     "version": f"lit_attr {lit_attr.__version__}",
                     "allow_abbrev": False,
                     **{command: dict(common) for command in LitAttrCLI.subcommands()},
@@ -233,13 +251,26 @@ def main(args: Sequence[str] | None = None) -> None:
             _stop(one_line(_text(told), LightningArgumentParser()))
 
 
+def _go_on(trainer: L.Trainer, checkpoint: Path) -> None:
+    """Take up the W&B run that a checkpoint comes from, where its folder knows it and no other one was asked for."""
+    try:
+        entries = read_records(checkpoint.parent.parent) if checkpoint.is_file() else []
+    except (OSError, ValueError):  # a folder of something else
+        return
+    runs = [str(entry["wandb"]) for entry in entries if entry.get("stage") == "fit" and entry.get("wandb")]
+    for logger in trainer.loggers:
+        if runs and isinstance(logger, WandbLogger) and logger.version is None:
+            logger.go_on(runs[-1])
+            rank_zero_info(f"W&B goes on with the run {runs[-1]}, that the checkpoint comes from.")
+
+
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
     """What a warning says, without the line of code that it came from."""
     sys.stderr.write(f"warning: {message}\n")
 
 
 def _no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: " not in record.getMessage()
+    return not any(words in record.getMessage() for words in _SILENT)
 
 
 def _told_to_the_user(error: Exception) -> Exception | None:

@@ -6,16 +6,18 @@ Lightning's own logger prompts for an account, or stops a job that has no termin
 import configparser
 import netrc
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch import loggers
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from lit_attr._checks import one_of
 
+_OVER_EPOCHS = ("val/", "test/", "explain/", "robust/")
 _OFFLINE = {"offline", "dryrun"}
 _MODES = ["online", "offline", "shared", "disabled", "dryrun", "run"]
 
@@ -27,6 +29,9 @@ class WandbLogger(loggers.WandbLogger):
     WANDB_MODE ("online", "offline", "disabled"), else by the `mode` that `wandb offline` has written, else by whether
     there is an API key (WANDB_API_KEY, or what `wandb login` has stored). One line on the console says where the run
     is, or how to upload it. The run itself is started by the first thing logged; wandb is imported only then.
+
+    What is logged under `val/`, `test/`, `explain/` and `robust/` is drawn over epochs, all else over steps; the run's
+    summary has the last, lowest and highest value of each.
 
     Args:
         project: the project's name.
@@ -77,6 +82,7 @@ class WandbLogger(loggers.WandbLogger):
             mode=mode,
             settings={"silent": True},
         )
+        self._defined: set[str] = set()
         # wandb 0.31 warns of this setting even where it is None, as Lightning 2.6 passes it.
         self._wandb_init.pop("anonymous", None)
 
@@ -96,6 +102,33 @@ class WandbLogger(loggers.WandbLogger):
             elif mode != "disabled":
                 rank_zero_info(f"W&B run: {run.url}")
         return self._experiment
+
+    def go_on(self, run_id: str) -> None:
+        """Go on with an earlier run instead of a new one.
+
+        Args:
+            run_id: of the earlier run.
+
+        Raises:
+            RuntimeError: where the logger's own run is started.
+        """
+        if self._experiment is not None:
+            msg = f"the run {self.version} is started; give the id of an earlier one before anything is logged"
+            raise RuntimeError(msg)
+        self._id = self._wandb_init["id"] = run_id  # and Lightning says "allow" to `resume`
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log values; of each new name the axis and the summary are defined first.
+
+        By its whole name: a pattern such as "val/*" would change the summaries of pictures and tables as well, which
+        W&B can then no longer show.
+        """
+        for name, value in metrics.items():
+            if name.startswith(_OVER_EPOCHS) and name not in self._defined and isinstance(value, int | float):
+                self.experiment.define_metric(name, step_metric="epoch", step_sync=True, summary="last,min,max")
+                self._defined.add(name)
+        super().log_metrics(metrics, step)
 
 
 def _keep_wandb_offline() -> None:

@@ -485,3 +485,17 @@ def test_one_setting_of_one_method_can_be_typed(monkeypatch):
     )
     main(["fit", "--explanations.methods.ig.steps", "3", "--trainer.fast_dev_run", "true"])
     assert seen == [3]
+
+
+def test_commands_without_a_trainer_are_told_and_run(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "`report FOLDER` makes the page of a run that was killed" in told
+    main(["report", str(tmp_path)])
+    assert capsys.readouterr().out == f"{tmp_path}/report.html\n"
+
+
+def test_the_page_of_a_run_is_the_last_line(tmp_path, capsys):
+    main(["fit", *QUICK])
+    assert capsys.readouterr().out.splitlines()[-1] == "Report: runs/lit_attr/version_0/report.html"

@@ -1,8 +1,8 @@
 """The documentation holds: its files, commands and configs are tried, its links lead somewhere, no page is lost.
 
 Snippets with prompts are doctests of their own (see `testpaths`). Here, in a folder of its own for each page: a block
-with a title is written to that file; each command line is parsed as the program does it; those that a page is about are
-run, made short.
+with a title is written to that file; every command line is parsed as the program does it; those that a page is about
+are run, made short.
 """
 
 import contextlib
@@ -19,7 +19,9 @@ import pytest
 import yaml
 
 from _reference.command import QUICK, prepare
+from _reference.fake_data import write_images
 from lit_attr.cli import LitAttrCLI, main
+from lit_attr.updates import UPDATES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -36,7 +38,7 @@ RUN = {
         *("--sigma.fraction", "0.01", "--sigma.reached_only", "false", "--sigma.sigma", '{"steps": 2}'),
     ],
 }
-PARSER = {}  # what `one_parser` keeps
+PARSERS = {}  # what `one_parser` keeps
 FENCE = re.compile(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -77,10 +79,10 @@ LINES = [
     for block in BLOCKS
     if block.language == "bash" or block.title.endswith(".sh")
     for words in commands(block)
-    if (args := arguments(words)) is not None
+    if (args := arguments(words)) and args[0] not in {"report", "dashboard"}
 ]
-# The same line on several pages, and one that differs in paths alone, is tried once.
-UNIQUE = {shlex.join(args): (page, args) for page, args in LINES if args}
+# The same line on several pages is tried once.
+UNIQUE = {shlex.join(args): (page, args) for page, args in LINES}
 
 
 @pytest.fixture
@@ -89,6 +91,7 @@ def folder(tmp_path, monkeypatch):
     prepare(monkeypatch, tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(UPDATES, "_classes", dict(UPDATES._classes))  # a page registers a rule of its own
     before = set(sys.modules)
     yield tmp_path
     for module in set(sys.modules) - before:
@@ -98,17 +101,20 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def one_parser(monkeypatch):
-    """The parser of the command line, made once for all tests: that is most of the time of a command."""
+    """Makes the parser of a command (`fit`, ...) once for all tests: that is most of the time of a command."""
     make = LitAttrCLI.setup_parser
 
-    def ready(cli, *args, **settings):
-        if not PARSER:
-            others = set(vars(cli))
-            make(cli, *args, **settings)
-            PARSER.update({key: value for key, value in vars(cli).items() if key not in others})
-        vars(cli).update(PARSER)
+    def of(command):
+        def ready(cli, *args, **settings):
+            if command not in PARSERS:
+                others = set(vars(cli))
+                make(cli, *args, **settings)
+                PARSERS[command] = {key: value for key, value in vars(cli).items() if key not in others}
+            vars(cli).update(PARSERS[command])
 
-    monkeypatch.setattr(LitAttrCLI, "setup_parser", ready)
+        monkeypatch.setattr(LitAttrCLI, "setup_parser", ready)
+
+    return of
 
 
 def write_files(page, folder):
@@ -121,6 +127,7 @@ def write_files(page, folder):
 def test_a_command_is_understood(line, folder, one_parser):
     page, args = UNIQUE[line]
     write_files(page, folder)
+    one_parser(args[0])
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as stopped:
         main([*args, "--print_config"])
@@ -142,6 +149,12 @@ def test_a_command_runs(part, folder):
         short += ["--explanations.methods", "[]"]
     main([*args, *short])
     assert list(folder.glob("runs/lit_attr/version_*/metrics.csv"))
+    if "train_mine" in part:  # and its checkpoint predicts
+        write_images(folder / "images", 2)
+        main(
+            ["predict", "--ckpt_path", "runs/lit_attr/version_0/checkpoints/last.ckpt", "--data.predict_path", "images"]
+        )
+        assert len(list(folder.glob("runs/lit_attr/version_0/predictions/images/*.safetensors"))) == 2
 
 
 @pytest.mark.slow
@@ -187,6 +200,16 @@ def test_scripts_that_pages_name_exist():
             r"`((?:examples|tests|configs|benchmarks|lit_attr|docs)/[\w./*-]+\.\w+)`", page.read_text()
         ):
             assert list(ROOT.glob(path)), f"{name(page)}: {path}"
+
+
+def test_the_map_for_contributors_is_right():
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    listed = [path for row in rows for path in re.findall(r"`([\w./]+)`", row)]
+    assert len(listed) > 20
+    assert [path for path in listed if not ((ROOT / path).exists() or (ROOT / "lit_attr" / path).exists())] == []
+    named = {Path(path).parts[-1] for path in listed}
+    folders = {path.parent.name for path in (ROOT / "lit_attr").glob("*/__init__.py")}
+    assert folders <= named
 
 
 def test_every_page_is_in_the_navigation():

@@ -13,7 +13,18 @@ PLACES = {"lit_attr": "lit_attr", "lit_attr.callbacks": "callbacks", "lit_attr.d
 LAYERS = [
     {"registry"},
     {"_checks", "_files"},
-    {"targets", "objectives", "baselines", "_guard", "_chunks", "_segments", "visual", "loggers", "_run_dir"},
+    {
+        "targets",
+        "objectives",
+        "baselines",
+        "_guard",
+        "_chunks",
+        "_segments",
+        "visual",
+        "loggers",
+        "dashboard",
+        "_run_dir",
+    },
     {"_view", "regions", "report"},
     {"_places"},
     {"updates", "corruptions"},
@@ -35,6 +46,7 @@ ADAPTERS = {
     "skimage": 1,
     "timm": 1,
     "torchattacks": 1,
+    "wandb_workspaces": 1,
     "wandb": {"lit_attr/loggers.py", "lit_attr/visual/media.py"},  # making the run, and its media types
 }
 

@@ -1,5 +1,6 @@
 """W&B without questions: which mode is chosen, that nothing is asked, connected to or printed, and what is left out."""
 
+import json
 import os
 import socket
 import subprocess
@@ -7,11 +8,15 @@ import sys
 import textwrap
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import wandb
 
+from _reference.wandb_file import records
 from lit_attr.loggers import WandbLogger
+from lit_attr.visual import log_images
 
 KEY = "0123456789" * 4
 
@@ -178,3 +183,37 @@ def test_no_import_no_question_no_connection_no_noise(tmp_path):
     [line] = done.stderr.strip().splitlines()
     assert line.startswith("W&B is offline; `wandb sync runs/wandb/offline-run-")
     assert done.stdout == ""
+
+
+def test_values_have_their_axis_and_summary_and_pictures_keep_theirs(tmp_path, monkeypatch):
+    """Read back from the run's file: the values over epochs, with the lowest and highest."""
+    logger = WandbLogger(save_dir=tmp_path)
+    for epoch, value in enumerate([0.5, 0.75, 0.25]):
+        logger.log_metrics({"val/accuracy": value, "epoch": epoch}, step=10 * epoch)
+        logger.log_metrics({"train/loss": value, "epoch": epoch}, step=10 * epoch)
+        log_images([logger], "explain/panels", [np.zeros((4, 4, 3), np.uint8)], ["a"], 10 * epoch)
+    files = Path(logger.experiment.dir)
+    wandb.finish()
+    wandb.teardown()
+    [file] = files.parent.glob("run-*.wandb")
+    defined = {r.metric.name: r.metric for r in records(file) if r.WhichOneof("record_type") == "metric"}
+    metric = defined["val/accuracy"]
+    assert metric.step_metric == "epoch"
+    assert (metric.summary.last, metric.summary.min, metric.summary.max) == (True, True, True)
+    assert "explain/panels" not in defined
+    assert "train/loss" not in defined
+    summaries = [r.summary.update for r in records(file) if r.WhichOneof("record_type") == "summary"]
+    last = {
+        item.key or "/".join(item.nested_key): json.loads(item.value_json) for update in summaries for item in update
+    }
+    assert last["val/accuracy"] == {"last": 0.25, "min": 0.25, "max": 0.75}
+    assert last["explain/panels/_type"] == "images/separated"
+
+
+def test_it_goes_on_with_an_earlier_run(tmp_path):
+    logger = WandbLogger(save_dir=tmp_path)
+    logger.go_on("earlier")
+    assert (logger.version, logger._wandb_init["id"], logger._wandb_init["resume"]) == ("earlier", "earlier", "allow")
+    logger._experiment = SimpleNamespace(id="earlier")
+    with pytest.raises(RuntimeError, match="the run earlier is started"):
+        logger.go_on("other")

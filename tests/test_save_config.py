@@ -67,3 +67,19 @@ def test_without_a_logger_it_is_in_runs_and_replaced():
 def test_with_wandb_disabled(tmp_path):
     main(["fit", *QUICK, "--trainer.logger", WANDB])
     assert len(list(tmp_path.rglob("config.yaml"))) == 1
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_in_the_same_wandb_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    more = ["--trainer.logger", WANDB, "--trainer.max_epochs", "2"]
+    main(["fit", *QUICK, "--trainer.logger", WANDB])
+    wandb.finish()
+    [folder] = tmp_path.glob("runs/p/*")
+    main(["fit", *QUICK, *more, "--ckpt_path", str(folder / "checkpoints/last.ckpt")])
+    wandb.finish()
+    assert [path.name for path in tmp_path.glob("runs/p/*")] == [folder.name]
+    main(["fit", *QUICK, "--trainer.logger", WANDB])  # and a new one is a new one
+    wandb.finish()
+    wandb.teardown()
+    assert len(list(tmp_path.glob("runs/p/*"))) == 2

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_attr._files import whole
+from lit_attr.benchmark.page import table_section
 from lit_attr.benchmark.statistics import paired_bootstrap
 from lit_attr.benchmark.tables import ARROWS, Cell, Table, number
-from lit_attr.visual.html import document, notes, section, sortable
+from lit_attr.visual.html import document, section
 
 __all__ = ["join_runs"]
 
@@ -96,15 +97,11 @@ def _page(runs: Sequence[_Run], baseline: str) -> str:
     )
     parts = [section("Runs", f"<ul>{links}</ul>")]
     for label, higher in metrics.items():
-        parts.append(_table(_means(runs, names, label, label + ARROWS[higher])))
+        parts.append(table_section(_means(runs, names, label, label + ARROWS[higher])))
         if baseline in names:
-            parts.append(_table(_differences(runs, names, label, baseline)))
+            parts.append(table_section(_differences(runs, names, label, baseline)))
     told = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
     return document("lit_attr benchmark", "Attribution methods, compared", told, "\n".join(parts))
-
-
-def _table(table: Table) -> str:
-    return section(table.title, sortable(table.title, table.columns, table.rows) + notes(table.notes))
 
 
 def _told(run: _Run) -> str:

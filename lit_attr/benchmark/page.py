@@ -9,7 +9,7 @@ from lit_attr.benchmark.tables import ARROWS, Table, pair_table, place_tables, r
 from lit_attr.visual.charts import Point, curves_svg, ranks_svg, scatter_svg, style
 from lit_attr.visual.html import document, figures, notes, section, sortable
 
-__all__ = ["page"]
+__all__ = ["page", "table_section"]
 
 _BACKWARD = 2  # forward passes that a backward pass takes the time of
 _RANKS = (
@@ -37,7 +37,7 @@ def page(
         comparisons: places, after the scores of all samples, and below the pictures ranks and pairs of each metric.
     """
     numbers = {name: i for i, name in enumerate(results.benchmark.methods)}
-    parts = [_table(table) for table in [*scores[:1], *place_tables(results, comparisons), *scores[1:]]]
+    parts = [table_section(table) for table in [*scores[:1], *place_tables(results, comparisons), *scores[1:]]]
     parts += [section("Faithfulness, cost and stability", figures(_scatters(results, numbers)))]
     curves = list(_curves(results, numbers))
     if curves:
@@ -53,11 +53,12 @@ def page(
     if comparisons:
         shown = "".join(_comparison(results, comparison, numbers) for comparison in comparisons)
         parts.append(section("Ranks and differences", f'<p class="notes">{escape(_RANKS)}</p>{shown}'))
-    parts += [_table(table) for table in papers]
+    parts += [table_section(table) for table in papers]
     return document("lit_attr benchmark", "Attribution methods, compared", about, "\n".join(parts))
 
 
-def _table(table: Table) -> str:
+def table_section(table: Table) -> str:
+    """A table under its title, with its notes."""
     return section(table.title, _sortable(table) + notes(table.notes))
 
 

@@ -6,6 +6,7 @@ callbacks write to the run's folder are all there is. Everything here is called 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 Cell = str | float | int | bool | None
+
+# The tables of each W&B run by their keys, which grow with every call.
+_TABLES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
 def log_images(
@@ -99,7 +103,7 @@ def _nothing(logger: object) -> None:
 def log_table(
     loggers: Iterable["Logger"], key: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], step: int
 ) -> None:
-    """Log a table; every call logs a new one, so nothing is lost when the key comes again.
+    """Log a table; when the key comes again nothing is lost: in W&B the rows are added, elsewhere it is a new table.
 
     Args:
         loggers: `trainer.loggers`.
@@ -112,9 +116,16 @@ def log_table(
     def to_wandb(logger: "WandbLogger") -> None:
         import wandb
 
-        # A W&B table that is logged again shows its first rows for ever; mixed types: a score may be missing ("-").
-        table: Any = wandb.Table(columns=list(columns), data=[list(row) for row in rows], allow_mixed_types=True)
-        logger.log_metrics({key: table}, step)
+        known = _TABLES.setdefault(logger.experiment, {})
+        table = known.get(key)
+        if table is None or table.columns != list(columns):
+            # An ordinary one that is logged again shows its first rows for ever; a score may be missing ("-").
+            table = wandb.Table(columns=list(columns), allow_mixed_types=True, log_mode="INCREMENTAL")
+            known[key] = table
+        for row in rows:
+            table.add_data(*row)
+        logged: Any = {key: table}
+        logger.log_metrics(logged, step)
 
     def to_tensorboard(logger: "TensorBoardLogger") -> None:
         logger.experiment.add_text(key, _markdown(columns, rows), step)

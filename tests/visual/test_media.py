@@ -80,13 +80,17 @@ def test_masks_are_as_many_as_images():
         log_masks([], "key", [RED], [], {}, ["one"], 0)
 
 
-def test_wandb_tables_are_both_kept(wandb_history):
+def test_wandb_tables_grow(wandb_history):
+    """Each call writes its own rows; the entry of the second names the first, of which it is a continuation."""
     files, rows = _logged(wandb_history, "explain/scores")
     assert [row["trainer/global_step"] for row in rows] == [7, 8]
-    entries = [_entry(row, "explain/scores") for row in rows]
-    tables = [json.loads((files / entry["path"]).read_text()) for entry in entries]
+    first, second = (_entry(row, "explain/scores") for row in rows)
+    tables = [json.loads((files / entry["path"]).read_text()) for entry in (first, second)]
     assert [table["columns"] for table in tables] == [COLUMNS] * 2
     assert [table["data"] for table in tables] == [[["ig", 0.25]], [["ig", 0.5], ["a|b", "-"]]]
+    assert first["_type"] == second["_type"] == "incremental-table-file"
+    assert second["previous_increments_paths"] == [first["artifact_path"]]
+    assert (first["nrows"], second["nrows"]) == (1, 3)
 
 
 def test_wandb_curves(wandb_history):
