@@ -27,10 +27,10 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from lit_attr._checks import ArgumentError, batch_limit, one_of, positive_int
 from lit_attr._chunks import default_chunk
 from lit_attr._files import readable, require_space
+from lit_attr._ranks import on_each_rank, on_rank_zero, rank_and_size
 from lit_attr._view import looking_at
 from lit_attr.attribution import SIGMA
 from lit_attr.bank._progress import Advance, progress_bar, rate
-from lit_attr.bank._ranks import on_each_rank, on_rank_zero, rank_and_size
 from lit_attr.bank._region import class_of, target_of
 from lit_attr.bank.store import Bank, Store, digest_of
 from lit_attr.objectives import prob
