@@ -55,9 +55,9 @@ def explain_segments(
     rows, target, _ = choice.find(image.logits, None)
     images = image.images[rows]
     maps = method(model, images, target) if len(rows) else images
-    sure = image.logits.softmax(1)[rows]
+    p = image.logits[0].softmax(0)
     for i, index in enumerate(target.index.tolist()):
-        mean = float(sure[i, index][target.mask[i]].mean())
+        mean = float(p[index][target.mask[i]].mean())
         of = "".join(c if c.isalnum() else "_" for c in named(index))
         save_png(
             path.with_name(f"{path.name}.{index}_{of}.png"), picture(images[i], maps[i], f"{named(index)} {mean:.0%}")

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ import lightning as L
 import torch
 
 from lit_attr._files import sha256, write_whole
+from lit_attr._ranks import on_each_rank, on_rank_zero
 from lit_attr.benchmark import Batch
-from lit_attr.callbacks._collect import Samples, class_name, gather, own_samples, samples_of
+from lit_attr.callbacks._collect import Samples, class_name, own_samples, samples_of
 from lit_attr.callbacks._regions import with_regions
 from lit_attr.datamodules import read_mask
 from lit_attr.metrics._region import others_of
@@ -21,6 +23,7 @@ from lit_attr.regions import RegionChoice
 from lit_attr.targets import RegionTarget
 from lit_attr.visual import save_classes
 
+_LIST, _LEFT_OUT = "list.csv", "left_out.json"
 _COLUMNS = ["key", "sample", "class", "name", "pixels", "off_target"]
 _REGION, _OTHERS = 1, 2  # in a file; 0 is neither
 
@@ -34,7 +37,7 @@ class Row(NamedTuple):
 
 
 class RegionList:
-    """The regions on the disk: `list.csv`, and a mask of each with 1 in the region and 2 off target.
+    """The regions on the disk: `list.csv`, a mask of each with 1 in the region and 2 off target, and `left_out.json`.
 
     Args:
         folder: with a finished list.
@@ -43,16 +46,18 @@ class RegionList:
 
     def __init__(self, folder: Path, choice: RegionChoice) -> None:
         self.folder, self.choice = folder, choice
-        with (folder / "list.csv").open(newline="") as file:
+        with (folder / _LIST).open(newline="") as file:
             self.rows = [Row(row["key"], int(row["sample"]), int(row["class"])) for row in csv.DictReader(file)]
 
     @property
     def told(self) -> str:
-        """How many there are, and the hash of the list with all that is in its files."""
-        found = hashlib.sha256((self.folder / "list.csv").read_bytes())
+        """How many there are, the hash of the list with all masks, and how many were left out for which reason."""
+        found = hashlib.sha256((self.folder / _LIST).read_bytes())
         for row in self.rows:
             found.update(sha256(self.folder / f"{row.key}.png").encode())
-        return f"{len(self.rows)} regions, sha256 {found.hexdigest()[:16]}"
+        left_out: dict[str, int] = json.loads((self.folder / _LEFT_OUT).read_text())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
+        return f"{len(self.rows)} regions, sha256 {found.hexdigest()[:16]}; left out: {reasons or 'none'}"
 
     def keys(self, samples: Sequence[int]) -> list[str]:
         """Of these samples, in their order."""
@@ -96,19 +101,31 @@ def choose_regions(
     Once they are there, neither the order of sums on another machine nor other batches move a pixel of them.
     """
     folder = trainer.strategy.broadcast(folder / "regions" / _identity(trainer, module, chosen, choice))
-    if not trainer.strategy.broadcast((folder / "list.csv").is_file()):
+
+    def found() -> tuple[list[list[object]], Counter[str]]:
+        """This rank's lines, and how many are kept and left out."""
         counts, rows = Counter[str](), list[list[object]]()
         for samples in own_samples(trainer, module, chosen, size, dense=True):
             for one_each, target, _ in with_regions(module, samples, choice, size, counts):
                 rows += _written(trainer, one_each, target, folder)
-        every = sorted((row for part in gather([rows]) for row in part), key=lambda row: (row[1], row[2]))
-        if trainer.is_global_zero:
-            text = io.StringIO(newline="")
-            csv.writer(text).writerows([_COLUMNS, *every])
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "list.csv", text.getvalue().encode())
-        trainer.strategy.barrier()
+        return rows, counts
+
+    if not on_rank_zero(lambda: all((folder / name).is_file() for name in (_LEFT_OUT, _LIST))):
+        every = on_each_rank(found)
+        on_rank_zero(lambda: _write_list(folder, every))
     return RegionList(folder, choice)
+
+
+def _write_list(folder: Path, every: Sequence[tuple[list[list[object]], Counter[str]]]) -> None:
+    """The list of all ranks; it comes last, so that where it is, all is there."""
+    counts = sum((counts for _, counts in every), Counter[str]())  # without those that are zero
+    text = io.StringIO(newline="")
+    rows = sorted((row for rows, _ in every for row in rows), key=lambda row: (row[1], row[2]))
+    csv.writer(text).writerows([_COLUMNS, *rows])
+    folder.mkdir(parents=True, exist_ok=True)
+    left_out = {reason: count for reason, count in sorted(counts.items()) if reason != "kept"}
+    write_whole(folder / _LEFT_OUT, json.dumps(left_out).encode())
+    write_whole(folder / _LIST, text.getvalue().encode())
 
 
 def _written(trainer: L.Trainer, samples: Samples, target: RegionTarget, folder: Path) -> Iterator[list[object]]:
@@ -122,8 +139,8 @@ def _written(trainer: L.Trainer, samples: Samples, target: RegionTarget, folder:
 
 
 def _identity(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], choice: RegionChoice) -> str:
-    """Of a choice among these images; the first of them tells data sets and sizes apart."""
-    first = next(samples_of(trainer, module, chosen, [0], 1, dense=True)).images
+    """Of a choice among these images; the first that is finite tells data sets and sizes apart."""
+    first = next(samples_of(trainer, module, chosen, range(len(chosen)), 1, dense=True)).images
     found = hashlib.sha256(f"{choice} {sorted(chosen)} {tuple(first.shape)}".encode())
     found.update(first.detach().float().cpu().numpy().tobytes())
     return found.hexdigest()[:12]

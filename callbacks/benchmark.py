@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from lit_attr._checks import ArgumentError, not_negative_int, one_of, positive_int
 from lit_attr._guard import private_rng
+from lit_attr._ranks import on_rank_zero
 from lit_attr.attribution import METHODS
 from lit_attr.benchmark import (
     CONTROLS,
@@ -150,7 +151,8 @@ class BenchmarkCallback(L.Callback):
         self, trainer: L.Trainer, module: L.LightningModule, chosen: list[int], folder: Path, choice: RegionChoice
     ) -> "_Work":
         """What there is to do with the chosen samples."""
-        named, first = class_name(trainer), next(samples_of(trainer, module, chosen, [0], 1, dense=True), None)
+        each = samples_of(trainer, module, chosen, range(len(chosen)), 1, dense=True)
+        named, first = class_name(trainer), next(each, None)  # the first that is finite
         if first is None or first.labels.dim() == 1:
             benchmark = Benchmark(self.methods, self.metrics, self.controls, named)
             keys = [str(number) for number in chosen]
@@ -193,15 +195,7 @@ class BenchmarkCallback(L.Callback):
         else:
             folder = folder / identity
         store = Store(trainer.strategy.broadcast(self.folder or folder), {"model": identity})
-        refusal: ArgumentError | None = None
-        if trainer.is_global_zero:
-            try:
-                store.claim()
-            except ArgumentError as error:
-                refusal = error
-        refusal = trainer.strategy.broadcast(refusal)
-        if refusal is not None:
-            raise refusal
+        on_rank_zero(store.claim)
         return store
 
     def _batches(self, trainer: L.Trainer, module: L.LightningModule, chosen: list[int]) -> Iterator[Batch]:

@@ -26,7 +26,7 @@ from lit_attr.callbacks._collect import (
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._regions import Explained, with_regions
 from lit_attr.callbacks._report import Overlay, Record, Report, class_summaries, score_name, write_report
-from lit_attr.callbacks._rounds import Rounds
+from lit_attr.callbacks._rounds import Rounds, log_everywhere
 from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion, RegionDeletion, RegionInsertion
 from lit_attr.metrics._base import AttributionMetric, Reading
 from lit_attr.metrics._explaining import explain
@@ -178,7 +178,7 @@ class ExplanationCallback(L.Callback):
             return
         with private_rng(pl_module.device):
             scores = self._round(trainer, pl_module)
-        pl_module.log_dict(scores, sync_dist=True, batch_size=1)
+        log_everywhere(pl_module, scores)
 
     def _round(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
         """Explain, score, write; the scores by logged name, the same on every rank."""

@@ -8,7 +8,7 @@ import lightning as L
 from lightning.pytorch.loggers import WandbLogger
 
 from lit_attr._checks import ArgumentError, not_negative_int
-from lit_attr.bank._ranks import on_rank_zero
+from lit_attr._ranks import on_rank_zero
 from lit_attr.bank.store import Store
 from lit_attr.callbacks._collect import require_whole_model
 from lit_attr.callbacks._progress import progress_line

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from lit_attr._checks import ArgumentError, not_negative
 from lit_attr._checks import fraction as share
+from lit_attr._ranks import on_rank_zero
 from lit_attr.attribution import SIGMA
 from lit_attr.bank import Bank, BankError, build_bank
 from lit_attr.bank._progress import Advance
-from lit_attr.bank._ranks import on_rank_zero
 from lit_attr.bank._region import class_of
 from lit_attr.bank.build import Precision, Stored
 from lit_attr.bank.store import Store, digest_of

@@ -43,13 +43,7 @@ def find_region(
     """
     one_of("region", region, get_args(Region))
     _checked(logits, labels, region)
-    classes = torch.as_tensor(index, device=logits.device).view(-1, 1, 1)
-    predicted = logits.argmax(1) == classes
-    if labels is None:
-        return predicted
-    true, counted = labels == classes, labels != ignore_index
-    found = {"gt": true, "pred": predicted}.get(region, true & predicted) & counted
-    return torch.stack([largest_part(mask) for mask in found]) if region == "component" and len(found) else found
+    return _Classes(logits.argmax(1), labels, _of_each(index, logits), ignore_index).region(region)
 
 
 def off_target(
@@ -81,10 +75,7 @@ def off_target(
     """
     not_negative_int("rim", rim)
     _checked(logits, labels, "pred")
-    classes = torch.as_tensor(index, device=logits.device).view(-1, 1, 1)
-    near = F.max_pool2d(mask[:, None].float(), 2 * rim + 1, stride=1, padding=rim)[:, 0] > 0
-    found = (logits.argmax(1) != classes) & ~near
-    return found if labels is None else found & (labels != ignore_index) & (labels != classes)
+    return _Classes(logits.argmax(1), labels, _of_each(index, logits), ignore_index).off_target(mask, rim)
 
 
 class Regions(NamedTuple):
@@ -145,22 +136,25 @@ def find_regions(  # noqa: PLR0913 - what is left out is the caller's choice
     """
     for name, share in (("min_area", min_area), ("min_iou", min_iou), ("min_others", min_others)):
         fraction(name, share)
+    one_of("region", region, get_args(Region))
+    not_negative_int("rim", rim)
     batch_limit("max_targets", max_targets)
     _checked(logits, labels, region)
+    predicted = logits.argmax(1)
     pairs = [
-        (row, int(index))
-        for row, image in enumerate(logits.argmax(1) if labels is None else labels)
-        for index in image.unique()
-        if int(index) not in {ignore_index, background}
+        (row, index)
+        for row, image in enumerate(predicted if labels is None else labels)
+        for index in image.unique().tolist()
+        if index not in {ignore_index, background}
     ]
     rows, index = torch.tensor(pairs, dtype=torch.long, device=logits.device).view(-1, 2).unbind(1)
-    z, y = logits[rows], None if labels is None else labels[rows]
-    mask = find_region(z, y, index, region, ignore_index)
-    others = off_target(z, y, index, mask, ignore_index, rim)
-    size = mask[0].numel() if len(mask) else 1
+    classes = _Classes(predicted[rows], None if labels is None else labels[rows], index, ignore_index)
+    mask = classes.region(region)
+    others = classes.off_target(mask, rim)
+    size = predicted.shape[1:].numel()
     reasons = {
         "small": mask.sum((1, 2)) < max(1, min_area * size),
-        "wrong": torch.zeros_like(rows, dtype=torch.bool) if y is None else _iou(z, y, index, ignore_index) < min_iou,
+        "wrong": torch.zeros_like(rows, dtype=torch.bool) if labels is None else classes.iou < min_iou,
         "crowded": others.sum((1, 2)) < min_others * size,
     }
     kept, dropped = torch.ones(len(rows), dtype=torch.bool, device=rows.device), dict[str, int]()
@@ -221,9 +215,40 @@ class RegionChoice:
         return dataclasses.replace(self, region="gt", min_area=0.0, min_iou=0.0, min_others=0.0)
 
 
-def _iou(logits: Tensor, labels: Tensor, index: Tensor, ignore_index: int) -> Tensor:
-    predicted, true = (find_region(logits, labels, index, region, ignore_index) for region in ("pred", "gt"))
-    return (predicted & true).sum((1, 2)) / (predicted | true).sum((1, 2))
+class _Classes(NamedTuple):
+    """Of `T` images the predicted and the true class of each pixel, `[T, H, W]`, and the class in question, `[T]`."""
+
+    predicted: Tensor
+    labels: Tensor | None
+    index: Tensor
+    ignore_index: int
+
+    def region(self, region: Region) -> Tensor:
+        """See `find_region`."""
+        index = self.index.view(-1, 1, 1)
+        predicted = self.predicted == index
+        if self.labels is None:
+            return predicted
+        true, counted = self.labels == index, self.labels != self.ignore_index
+        found = {"gt": true, "pred": predicted}.get(region, true & predicted) & counted
+        return torch.stack([largest_part(mask) for mask in found]) if region == "component" and len(found) else found
+
+    def off_target(self, mask: Tensor, rim: int) -> Tensor:
+        """See `off_target`."""
+        index = self.index.view(-1, 1, 1)
+        near = F.max_pool2d(mask[:, None].float(), 2 * rim + 1, stride=1, padding=rim)[:, 0] > 0
+        found = (self.predicted != index) & ~near
+        return found if self.labels is None else found & (self.labels != self.ignore_index) & (self.labels != index)
+
+    @property
+    def iou(self) -> Tensor:
+        """Intersection over union of prediction and truth of the class, `[T]`, where it is in the labels."""
+        predicted, true = self.region("pred"), self.region("gt")
+        return (predicted & true).sum((1, 2)) / (predicted | true).sum((1, 2))
+
+
+def _of_each(index: int | Tensor, logits: Tensor) -> Tensor:
+    return torch.as_tensor(index, device=logits.device)
 
 
 def _checked(logits: Tensor, labels: Tensor | None, region: str) -> None:

@@ -12,7 +12,7 @@ PLACES = {"lit_attr": "lit_attr", "lit_attr.callbacks": "callbacks", "lit_attr.d
 # Each layer imports only from those above it; two parts of one layer never import each other.
 LAYERS = [
     {"registry"},
-    {"_checks", "_files"},
+    {"_checks", "_files", "_ranks"},
     {
         "targets",
         "objectives",

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from scipy import ndimage
+from torch.overrides import TorchFunctionMode
 
 from lit_attr.regions import RegionChoice, find_region, find_regions, off_target
 from lit_attr.targets import RegionTarget
@@ -197,3 +198,20 @@ def test_a_choice_is_the_settings_of_find_regions():
 def test_a_choice_refuses_what_find_regions_refuses(wrong):
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be|{next(iter(wrong))}"):
         RegionChoice(**wrong)
+
+
+def test_the_logits_are_looked_at_once_however_many_regions_there_are():
+    logits, labels = scene()
+    seen = []
+
+    class Watching(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if any(arg is logits for arg in args):
+                seen.append(getattr(function, "__name__", str(function)))
+            return function(*args, **(kwargs or {}))
+
+    with Watching():
+        found = find_regions(logits, labels, rim=0, min_area=0.0, min_iou=0.0, min_others=0.0)
+    assert len(found.rows) > 3
+    assert seen.count("argmax") == 1
+    assert "__getitem__" not in seen  # a copy for each region

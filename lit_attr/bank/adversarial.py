@@ -19,10 +19,10 @@ from torch.utils.data import Dataset
 
 from lit_attr._checks import ArgumentError, positive_int
 from lit_attr._files import write_whole
+from lit_attr._ranks import on_each_rank, rank_and_size
 from lit_attr._view import looking_at
 from lit_attr.attacks import Attack, get_attack
 from lit_attr.attacks.attack import rightly
-from lit_attr.bank._ranks import on_each_rank, rank_and_size
 from lit_attr.bank.build import Samples, model_hash
 from lit_attr.bank.store import digest_of
 

@@ -27,10 +27,10 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from lit_attr._checks import ArgumentError, batch_limit, one_of, positive_int
 from lit_attr._chunks import default_chunk
 from lit_attr._files import readable, require_space
+from lit_attr._ranks import on_each_rank, on_rank_zero, rank_and_size
 from lit_attr._view import looking_at
 from lit_attr.attribution import SIGMA
 from lit_attr.bank._progress import Advance, progress_bar, rate
-from lit_attr.bank._ranks import on_each_rank, on_rank_zero, rank_and_size
 from lit_attr.bank._region import class_of, target_of
 from lit_attr.bank.store import Bank, Store, digest_of
 from lit_attr.objectives import prob
@@ -125,7 +125,7 @@ def build_bank(  # noqa: PLR0913 - settings of a config
             return missing, ""
         needed = variants * (first[0].numel() * (1 if stored == "uint8" else 2) + 64) + 2000 * len(missing)
         require_space(store.folder, needed)
-        return missing, f"{readable(needed)}, {plan.duration(variants, rank_and_size()[1])}"
+        return missing, f"{readable(needed)}, {plan.duration(sources[:64], variants, rank_and_size()[1])}"
 
     missing, told = on_rank_zero(begin)
     rank, ranks = rank_and_size()
@@ -143,7 +143,9 @@ def build_bank(  # noqa: PLR0913 - settings of a config
     on_each_rank(work)
     if missing:
         on_rank_zero(lambda: store.finish(list(shards)))
-    bank = on_each_rank(lambda: Bank(folder))[rank]
+    opened = list[Bank]()
+    on_each_rank(lambda: opened.append(Bank(folder)))  # its columns are read, not sent
+    (bank,) = opened
     if missing:
         seconds = time.monotonic() - started
         reached = float(bank.columns["reached"].float().mean())
@@ -219,9 +221,9 @@ class _Plan:
         }
         return {name: values.cpu() for name, values in columns.items()}
 
-    def duration(self, variants: int, ranks: int) -> str:
-        """In words, how long so many take; a step is timed, the number of steps only known afterwards."""
-        images, target, _ = self._batch(range(min(len(self.samples), 64)))  # type: ignore[arg-type]
+    def duration(self, indices: Sequence[int], variants: int, ranks: int) -> str:
+        """In words, how long so many take; a step is timed on some samples, their number only known afterwards."""
+        images, target, _ = self._batch(indices)
         count = min(default_chunk(images), self.sigma.max_batch or 64)
         rows = torch.arange(count, device=self.device) % len(images)
         images = images[rows]
@@ -259,7 +261,9 @@ def _origin(plan: _Plan, sources: Sequence[int], shard_size: int, first: Labelle
     some = sources[:: max(1, len(sources) // 16)]
     told.update(repr([(digest_of(image, label), plan.class_of(label)) for image, label in plan.read(some)]).encode())
     settings = {k: str(v) for k, v in dataclasses.asdict(plan.sigma).items() if k not in {"absolute", "max_batch"}}
+    masked = {"background": plan.background, "ignore_index": plan.ignore_index}
     return {
+        **(masked if isinstance(first[1], Tensor) else {}),
         "model": model_hash(plan.model.state_dict()),
         "samples": told.hexdigest(),
         "sources": len(sources),

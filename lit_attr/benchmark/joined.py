@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_attr._files import whole
+from lit_attr.benchmark._resampling import Intervals
 from lit_attr.benchmark.page import table_section
-from lit_attr.benchmark.statistics import paired_bootstrap
+from lit_attr.benchmark.statistics import Bootstrap, paired_bootstrap
 from lit_attr.benchmark.tables import ARROWS, Cell, Table, number
 from lit_attr.visual.html import document, section
 
@@ -83,7 +84,7 @@ def _rows(run: _Run) -> Iterator[dict[str, str]]:
     """The long table of a run, with what it is of and the fill of the metric, where that has one."""
     protocols = {label: metric["protocol"] for label, metric in run.summary["metrics"].items()}
     for row in run.rows:
-        fill = str(protocols[row["metric"]].get("fill", ""))
+        fill = str(protocols.get(row["metric"], {}).get("fill", ""))  # unknown of a run that is under way again
         yield {"model": run.summary["model"], "data": run.summary["data"], "fill": fill, **row}
 
 
@@ -95,11 +96,15 @@ def _page(runs: Sequence[_Run], baseline: str) -> str:
         f"{escape(_told(run))}</li>"
         for run in runs
     )
+    # Run by run: the samples that a bootstrap draws are kept for the next metric of as many.
+    found = [{label: paired_bootstrap(run.scores(label, names)) for label in metrics} for run in runs]
+    columns = ["method", *(run.name for run in runs)]
     parts = [section("Runs", f"<ul>{links}</ul>")]
     for label, higher in metrics.items():
-        parts.append(table_section(_means(runs, names, label, label + ARROWS[higher])))
+        of_metric = [by_metric[label] for by_metric in found]
+        parts.append(table_section(_means(label + ARROWS[higher], columns, names, of_metric)))
         if baseline in names:
-            parts.append(table_section(_differences(runs, names, label, baseline)))
+            parts.append(table_section(_differences(label, columns, names, baseline, of_metric)))
     told = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
     return document("lit_attr benchmark", "Attribution methods, compared", told, "\n".join(parts))
 
@@ -108,34 +113,29 @@ def _told(run: _Run) -> str:
     return f"; {run.summary['regions']}" if "regions" in run.summary else ""
 
 
-def _means(runs: Sequence[_Run], names: list[str], label: str, title: str) -> Table:
-    rows = [[Cell(name)] for name in names]
-    for run in runs:
-        means = paired_bootstrap(run.scores(label, names)).means
-        for i in range(len(names)):
-            rows[i].append(_interval(means.value[i], means.low[i], means.high[i]))
+def _means(title: str, columns: list[str], names: list[str], found: Sequence[Bootstrap]) -> Table:
+    """A row per method, a column per run."""
+    rows = [[Cell(name), *(_interval(one.means, i) for one in found)] for i, name in enumerate(names)]
     said = ["Mean over the samples of a run, and its bootstrap interval of 95 %; an arrow points to better."]
-    return Table(title, ["method", *(run.name for run in runs)], rows, said)
+    return Table(title, columns, rows, said)
 
 
-def _differences(runs: Sequence[_Run], names: list[str], label: str, baseline: str) -> Table:
-    others, base = [name for name in names if name != baseline], names.index(baseline)
-    rows = [[Cell(name)] for name in others]
-    for run in runs:
-        found = paired_bootstrap(run.scores(label, names)).differences
-        for row, name in zip(rows, others, strict=True):
-            at = (names.index(name), base)
-            row.append(_interval(found.value[at], found.low[at], found.high[at]))
+def _differences(label: str, columns: list[str], names: list[str], baseline: str, found: Sequence[Bootstrap]) -> Table:
+    """The same of the differences to a method."""
+    base = names.index(baseline)
+    others = [(i, name) for i, name in enumerate(names) if i != base]
+    rows = [[Cell(name), *(_interval(one.differences, (i, base)) for one in found)] for i, name in others]
     said = [f"Mean over the samples of the difference to {baseline} on the same sample, and its interval of 95 %."]
-    return Table(f"{label}: difference to {baseline}", ["method", *(run.name for run in runs)], rows, said)
+    return Table(f"{label}: difference to {baseline}", columns, rows, said)
 
 
-def _interval(value: float, low: float, high: float) -> Cell:
+def _interval(found: Intervals, at: int | tuple[int, int]) -> Cell:
     """A mean with its interval; the mean alone where that is unknown, a dash where there is none."""
-    told = number(float(value))
+    value, low, high = (float(part[at]) for part in found[:3])
+    told = number(value)
     if not (np.isfinite(low) and np.isfinite(high)):
         return told
-    return Cell(f"{told.text} [{number(float(low)).text}, {number(float(high)).text}]", told.value)
+    return Cell(f"{told.text} [{number(low).text}, {number(high).text}]", told.value)
 
 
 def _write(path: Path, text: str) -> None:

@@ -193,9 +193,10 @@ class Benchmark:
         shape, asked = tuple(work.batch.inputs.shape[1:]), dict[str, set[str]]()
         for name, identity in self.identities.items():
             missing: dict[tuple[str, ...], list[str]] = {}
+            items = self.items(name)
             for key in keys:
                 known = done.of_key(identity, key)
-                labels = tuple(label for label, item in self.items(name).items() if item not in known)
+                labels = tuple(label for label, item in items.items() if item not in known)
                 if labels:
                     missing.setdefault(labels, []).append(key)
                     asked.setdefault(key, set()).update(labels)

@@ -1,9 +1,8 @@
 """What metrics of segmentation share: the order of the pixels, and what their deletion does to region and rest."""
 
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from lit_attr.metrics.ranking import rank_map
 from lit_attr.targets import RegionTarget, Target
 
 FRACTIONS = (0.05, 0.1, 0.2)
+Read: TypeAlias = Callable[[RegionTarget, Tensor, Tensor], Tensor]
 
 
 def shuffled_ranks(explained: Explained, seed: int, draw: int = 0) -> Tensor:
@@ -45,52 +45,64 @@ def others_of(region: RegionTarget) -> Tensor:
     return region.others
 
 
-class _Clean(Target):
-    """What is kept of the clean image: probability of region, called class, its probability, and that of the class.
+class Readout(Target):
+    """Whatever is read off the logits of a region's images; the evidence is no classes.
 
-    The evidence is `[N, 1 + 3 H W]`; classes are whole numbers in it.
+    Args:
+        region: which, and which size they have.
+        read: from the region, logits `[N, K, H, W]` and rows `[N]` to numbers `[N, Q]`.
     """
 
     compares_classes: ClassVar[bool] = False
 
-    def __init__(self, region: RegionTarget) -> None:
-        self.region = region
+    def __init__(self, region: RegionTarget, read: Read) -> None:
+        self.region, self.read = region, read
         self.index = torch.zeros_like(region.index)
 
     def evidence(self, output: Any, rows: Tensor) -> Tensor:
-        p = self.region.logits(output, rows).softmax(1)
-        best, called = p.max(1)
-        own = _of_class(p, self.region.index[rows].view(-1, 1, 1).expand_as(called))
-        score = _mean(own, self.region.mask[rows])
-        return torch.cat([score[:, None], best.flatten(1), called.to(p).flatten(1), own.flatten(1)], dim=1)
+        """What is read, `[N, Q]`."""
+        return self.read(self.region, self.region.logits(output, rows), rows)
 
-    def to(self, device: torch.device) -> "_Clean":
-        return _Clean(self.region.to(device))
+    def to(self, device: torch.device) -> "Readout":
+        """The same of the region on `device`."""
+        return Readout(self.region.to(device), self.read)
 
 
-class _Changed(Target):
-    """What became of it: probability of the region, and how far the off-target pixels moved, in two ways, `[N, 3]`."""
+def _clean(region: RegionTarget, logits: Tensor, rows: Tensor) -> Tensor:
+    """Of the clean image: probability of the region, called class, its probability, and that of the class.
 
-    compares_classes: ClassVar[bool] = False
+    `[N, 1 + 3 H W]`; classes are whole numbers in it.
+    """
+    p = logits.softmax(1)
+    best, called = p.max(1)
+    own = _of_class(p, region.index[rows].view(-1, 1, 1).expand_as(called))
+    score = _mean(own, region.mask[rows])
+    return torch.cat([score[:, None], best.flatten(1), called.to(p).flatten(1), own.flatten(1)], dim=1)
 
-    def __init__(self, region: RegionTarget, called: Tensor, best: Tensor, own: Tensor, deleted: Tensor) -> None:
-        self.region, self.called, self.best, self.own, self.deleted = region, called, best, own, deleted
-        self.index = torch.zeros_like(region.index)
 
-    def evidence(self, output: Any, rows: Tensor) -> Tensor:
-        p, others = self.region.logits(output, rows).softmax(1), others_of(self.region)[rows]
-        own = _of_class(p, self.region.index[rows].view(-1, 1, 1).expand_as(self.called[rows]))
-        moved = (_of_class(p, self.called[rows]) - self.best[rows]).abs()
+@dataclass(frozen=True, eq=False)
+class _Changed:
+    """What became of it: probability of the region, and how far the off-target pixels moved, in two ways, `[N, 3]`.
+
+    Attributes:
+        best: of the clean image the probability of the called class, `[B, H, W]`.
+        called: likewise that class.
+        own: likewise the probability of the region's class.
+        deleted: the pixels that are deleted, bool.
+    """
+
+    best: Tensor
+    called: Tensor
+    own: Tensor
+    deleted: Tensor
+
+    def __call__(self, region: RegionTarget, logits: Tensor, rows: Tensor) -> Tensor:
+        p, others, called = logits.softmax(1), others_of(region)[rows], self.called[rows]
+        own = _of_class(p, region.index[rows].view(-1, 1, 1).expand_as(called))
+        moved = (_of_class(p, called) - self.best[rows]).abs()
         label_abs = _mean(moved, others & ~self.deleted[rows])
         class_mean = _mean(own - self.own[rows], others).abs()
-        return torch.stack([_mean(own, self.region.mask[rows]), label_abs, class_mean], dim=1)
-
-    def to(self, device: torch.device) -> "_Changed":
-        found = copy(self)
-        found.region, found.index = self.region.to(device), self.index.to(device)
-        for name in ("called", "best", "own", "deleted"):
-            setattr(found, name, getattr(self, name).to(device))
-        return found
+        return torch.stack([_mean(own, region.mask[rows]), label_abs, class_mean], dim=1)
 
 
 def _of_class(p: Tensor, classes: Tensor) -> Tensor:
@@ -164,20 +176,17 @@ class Deleting:
     def _deleted(self, explained: Explained) -> Deleted:
         evaluation, region = explained.evaluation, explained.evaluation.region
         others, ranks = others_of(region), shuffled_ranks(explained, self.seed)
-        drops, kinds, counted = (
-            list[Tensor](),
-            {"label_abs": list[Tensor](), "class_mean": list[Tensor]()},
-            list[Tensor](),
-        )
+        drops, counted = list[Tensor](), list[Tensor]()
+        kinds = {"label_abs": list[Tensor](), "class_mean": list[Tensor]()}
         size = others.shape[1:].numel()
-        with evaluation.view(_Clean(region)) as view:
+        with evaluation.view(Readout(region, _clean)) as view:
             clean = evaluation.once("clean pixels", lambda: view.evidence_at(view.inputs, view.rows, self.max_batch))
             score, maps = clean[:, 0], clean[:, 1:].view(-1, 3, *others.shape[1:])
-            best, called, own = maps.unbind(1)
+            best, called, own = maps[:, 0], maps[:, 1].long(), maps[:, 2]
             background = get_baseline("fill", self.fill, view.inputs)
             for share in self.fractions:
                 deleted = ranks < max(1, round(share * size))
-                view.target = _Changed(region, called.long(), best, own, deleted[:, 0])
+                view.target = Readout(region, _Changed(best, called, own, deleted[:, 0]))
                 points = torch.where(deleted, background, view.inputs)
                 after, label_abs, class_mean = view.evidence_at(points, view.rows, self.max_batch).unbind(1)
                 drops.append(score - after)

@@ -5,7 +5,7 @@ strengths are ours. That only what is still predicted counts follows Ghorbani et
 differences of maps are else differences of predictions (see `ExplanationSimilarity`).
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ from lit_attr.metrics._changes import CHANGES
 from lit_attr.metrics._comparison import Comparison, Measure
 from lit_attr.metrics._evaluation import Explain, Explained
 from lit_attr.metrics._explaining import explain_again, explained_by
+from lit_attr.metrics._region import Readout
 from lit_attr.metrics._work import Work
-from lit_attr.targets import RegionTarget, Target
+from lit_attr.targets import RegionTarget
 
 __all__ = ["RegionRobustness", "region_robustness"]
 
@@ -50,22 +51,10 @@ def region_robustness(  # noqa: PLR0913, PLR0917 - a batch, and the settings of 
     return metric.per_sample(explained_by(method, model, inputs, target))
 
 
-class _Called(Target):
+def _called(region: RegionTarget, logits: Tensor, rows: Tensor) -> Tensor:
     """Which pixels are called by the explained class: 1 and 0, NaN where the logits are not finite, `[N, H W]`."""
-
-    compares_classes: ClassVar[bool] = False
-
-    def __init__(self, region: RegionTarget) -> None:
-        self.region = region
-        self.index = torch.zeros_like(region.index)
-
-    def evidence(self, output: Any, rows: Tensor) -> Tensor:
-        logits = self.region.logits(output, rows)
-        called = (logits.argmax(1) == self.region.index[rows].view(-1, 1, 1)).to(logits)
-        return called.where(logits.isfinite().all(1), torch.nan).flatten(1)
-
-    def to(self, device: torch.device) -> "_Called":
-        return _Called(self.region.to(device))
+    called = (logits.argmax(1) == region.index[rows].view(-1, 1, 1)).to(logits)
+    return called.where(logits.isfinite().all(1), torch.nan).flatten(1)
 
 
 class _Found(NamedTuple):
@@ -145,10 +134,10 @@ class RegionRobustness(AttributionMetric):
         evaluation, change = explained.evaluation, CHANGES[self.change]
         region = evaluation.region
         moved = region.moved(change.back)
-        with evaluation.view(_Called(region)) as view:
+        with evaluation.view(Readout(region, _called)) as view:
             before = evaluation.once("called", lambda: view.evidence_at(view.inputs, view.rows))
             changed = change(view.inputs, self.seed)
-            view.target = _Called(moved)
+            view.target = Readout(moved, _called)
             now = view.evidence_at(changed, view.rows)
             attribution = change.back(explain_again(explained, view, changed, moved))
         before = change.back(before.view(-1, *region.mask.shape[1:])).flatten(1)

@@ -72,3 +72,22 @@ def test_a_bank_of_masks(tmp_path):
         build_bank(
             tmp_path, net, [(x, 1 - y) for x, y in samples], sigma=SIGMA(paths=2, steps=60, epsilon=0.4), shard_size=4
         )
+
+
+@pytest.mark.parametrize(("name", "other"), [("background", None), ("ignore_index", 7)])
+def test_a_bank_of_other_regions_is_refused(tmp_path, name, other):
+    """Also where none of the samples that are compared shows it: here the largest region is the same."""
+    masks = torch.tensor([[0, 1, 1, 1]]).repeat(4, 4, 1)
+    samples = [(torch.rand(3, 4, 4), mask) for mask in masks]
+    settings = {"sigma": SIGMA(paths=1, steps=1)}
+    build_bank(tmp_path, Brightness(), samples, **settings)
+    with pytest.raises(ValueError, match=f"holds variants of another `{name}`"):
+        build_bank(tmp_path, Brightness(), samples, **settings, **{name: other})
+
+
+def test_samples_that_are_not_asked_for_are_not_read(tmp_path):
+    """One of them has a mask without a class."""
+    void = (torch.rand(3, 4, 4), torch.full((4, 4), 255))
+    samples = [void, *((torch.rand(3, 4, 4), torch.ones(4, 4, dtype=torch.long)) for _ in range(3))]
+    bank = build_bank(tmp_path, Brightness(), samples, indices=[1, 3], sigma=SIGMA(paths=1, steps=1))
+    assert bank.columns["index"].tolist() == [1, 3]

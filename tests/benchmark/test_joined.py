@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from lit_attr.benchmark import join_runs
+from lit_attr.benchmark import join_runs, joined
 from lit_attr.benchmark.statistics import paired_bootstrap
 
 SCORES = {
@@ -76,3 +76,20 @@ def test_the_page_leads_to_the_runs(folder):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="has no finished run"):
         join_runs(tmp_path)
+
+
+def test_a_run_whose_table_is_newer_than_its_summary_is_told_as_far_as_it_is_known(folder):
+    """As a kill between the two leaves them."""
+    with (folder / "a/table.csv").open("a", newline="") as file:
+        csv.writer(file).writerow([0, "ig", "new", 0.5])
+    page = join_runs(folder).read_text()
+    with (folder / "table.csv").open(newline="") as file:
+        assert [row["fill"] for row in csv.DictReader(file) if row["metric"] == "new"] == [""]
+    assert "<h2>new" not in page
+
+
+def test_each_run_and_metric_is_resampled_once(folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(joined, "paired_bootstrap", lambda scores: seen.append(scores) or paired_bootstrap(scores))
+    join_runs(folder, "random")
+    assert len(seen) == 2

@@ -1,15 +1,18 @@
 """The regions of a benchmark: on the disk, the same for whoever measures again."""
 
 import csv
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from _reference.foreign import trainer
 from _reference.squares import VOID, Colours, Squares, loader
 from lit_attr.callbacks import BenchmarkCallback
+from lit_attr.callbacks._collect import choose
 from lit_attr.callbacks._regions import dense_logits
 from lit_attr.callbacks._targets import RegionList
 from lit_attr.regions import RegionChoice, find_regions
@@ -80,6 +83,33 @@ def test_the_hash_tells_other_regions(tmp_path):
     other.save(path)
     assert RegionList(folder, CHOICE).told != told
     assert RegionList(folder, CHOICE).told.split(",")[0] == told.split(",")[0]
+
+
+def test_what_is_left_out_is_told_by_its_reason(tmp_path):
+    sizes = ((16, 24), (20, 24))  # in the larger image a square is a smaller share
+    run(tmp_path, loader(sizes=sizes, batch_size=1), num_samples=6, regions=RegionChoice(**FEW, min_area=0.08))
+    (folder,) = (tmp_path / "found/regions").iterdir()
+    dropped = Counter()
+    for number in range(6):
+        image, mask = (part[None] for part in Squares(6, sizes)[number])
+        logits = dense_logits(Colours().eval(), image)
+        dropped += Counter(find_regions(logits, mask, ignore_index=VOID, **FEW, min_area=0.08).dropped)
+    assert dropped["small"] > 1
+    told = RegionList(folder, CHOICE).told
+    assert told.split("left out: ")[1] == ", ".join(f"{dropped[key]} {key}" for key in sorted(dropped))
+    assert told in (tmp_path / "found/index.html").read_text()
+
+
+def test_an_image_that_is_not_finite_is_left_out_wherever_it_stands(tmp_path):
+    class Broken(Squares):
+        def __getitem__(self, index):
+            image, *rest = super().__getitem__(index)
+            return (torch.full_like(image, torch.nan) if index == broken else image, *rest)
+
+    broken = choose(6, 4, seed=0)[0]
+    with pytest.warns(UserWarning, match=rf"samples \[{broken}\] of the validation set have NaN"):
+        rows = run(tmp_path, data=DataLoader(Broken(6), batch_size=2))
+    assert {int(row["sample"].split("_")[0]) for row in rows} == set(choose(6, 4, seed=0)) - {broken}
 
 
 def test_other_images_and_choices_have_lists_of_their_own(tmp_path):

@@ -1,8 +1,8 @@
-"""One process here; two in test_build.py."""
+"""One process here; two in bank/test_build.py."""
 
 import pytest
 
-from lit_attr.bank._ranks import on_each_rank, on_rank_zero, rank_and_size
+from lit_attr._ranks import on_each_rank, on_rank_zero, rank_and_size
 
 
 def fail():
