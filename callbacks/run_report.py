@@ -3,12 +3,15 @@
 import csv
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
+from torch.nn.parameter import is_lazy
 
 from lit_attr._run_dir import run_dir
 from lit_attr.callbacks.benchmark import BenchmarkCallback
@@ -35,6 +38,25 @@ class ReportCallback(L.Callback):
         super().__init__()
         self._folder: Path | None = None
         self._record: Record | None = None
+        self._held = self._due = False
+
+    @staticmethod
+    @contextmanager
+    def once(trainer: L.Trainer) -> Iterator[None]:
+        """Of all that the Trainer runs within, make one page at the end, with what was written in between.
+
+        Also where something within fails. Every rank may enter it; nothing is waited for.
+        """
+        every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
+        pages = [callback for callback in every if isinstance(callback, ReportCallback)]
+        for page in pages:
+            page._held = True
+        try:
+            yield
+        finally:
+            for page in pages:
+                page._held = False
+                page._write(trainer)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Agree on the folder on all ranks; of `predict` it is that of the writer, which is not known yet."""
@@ -83,15 +105,21 @@ class ReportCallback(L.Callback):
             rank_zero_warn(f"no report: {error}")
 
     def _keep(self, trainer: L.Trainer, *, training: bool) -> None:
-        if self._record is None or self._folder is None or any(isinstance(g, CSVLogger) for g in trainer.loggers):
+        if self._folder is None or any(isinstance(g, CSVLogger) for g in trainer.loggers):
             return
-        found = {n: v for n, v in trainer.callback_metrics.items() if n.startswith("train") == training}
-        with (self._folder / "history.csv").open("a", newline="") as file:
-            writer = csv.writer(file)
-            if file.tell() == 0:
-                writer.writerow(["epoch", "step", "name", "value"])
-            step = max(0, trainer.global_step - 1)  # of the last batch, as loggers count
-            writer.writerows([trainer.current_epoch, step, name, float(value)] for name, value in found.items())
+        logged = trainer.callback_metrics  # on every rank: to read what was logged with `sync_dist` is a collective
+        if self._record is None:
+            return
+        step = max(0, trainer.global_step - 1)  # of the last batch, as loggers count
+        found = [(name, float(value)) for name, value in logged.items() if name.startswith("train") == training]
+        try:
+            with (self._folder / "history.csv").open("a", newline="") as file:
+                writer = csv.writer(file)
+                if file.tell() == 0:
+                    writer.writerow(["epoch", "step", "name", "value"])
+                writer.writerows([trainer.current_epoch, step, *pair] for pair in found)
+        except OSError as error:
+            rank_zero_warn(f"the report lacks values: {error}")
 
     def _end(self, trainer: L.Trainer, status: str) -> None:
         record, folder = self._record, self._folder
@@ -104,7 +132,20 @@ class ReportCallback(L.Callback):
                     logger.save()  # else it does so after this
             record.add(_data(trainer, folder))
             record.end(status)
-            path = write_report(folder)
+        except OSError as error:
+            rank_zero_warn(f"no report: {error}")
+            return
+        self._due = True
+        if not self._held:
+            self._write(trainer)
+
+    def _write(self, trainer: L.Trainer) -> None:
+        """The page, where a run has ended whose page is not made."""
+        due, self._due = self._due, False
+        if not due or self._folder is None:
+            return
+        try:
+            path = write_report(self._folder)
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger) and Path(logger.experiment.dir).is_dir():
                     shutil.copy(path, Path(logger.experiment.dir) / "report.html")  # what lies there is kept
@@ -121,7 +162,7 @@ def _facts(trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
     return {
         "seed": os.environ.get("PL_GLOBAL_SEED"),
         "model": _named(module, "model"),
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "parameters": sum(part.numel() for part in module.parameters() if not is_lazy(part)),
         "data": "" if data is None else _named(data, "dataset"),
         "device": f"{trainer.world_size} x {device.type}, precision {trainer.precision}",
         "checkpoint": str(trainer.ckpt_path or ""),

@@ -62,6 +62,8 @@ class SIGMADataModule(L.LightningDataModule):
 
     Attributes:
         variants: those that join, after `setup("fit")`.
+        facts: of these, after that: how many (`variants`), the share of the bank's walks that reached epsilon
+            (`reached`, in [0, 1]), and the mean L2 distance of those that join from their sources (`l2`).
 
     Raises:
         ValueError: for an argument out of range; in `setup` for a bank that is damaged, of another model or of other
@@ -110,6 +112,7 @@ class SIGMADataModule(L.LightningDataModule):
         ignored = int(getattr(base, "ignore_index", 255))
         self._region: dict[str, Any] = {"background": background, "ignore_index": ignored}  # of masks
         self.variants: AugmentedVariants | None = None
+        self.facts: dict[str, float] = {}
         self._hparams = base.hparams  # a checkpoint is evaluated with the data of `base`
         if hasattr(base, "_hparams_name"):
             self._hparams_name = base._hparams_name
@@ -215,6 +218,9 @@ class SIGMADataModule(L.LightningDataModule):
         sources = bank.columns["index"][numbers]
         on_rank_zero(lambda: _require_sources(bank, samples, numbers.tolist(), self._region))
         self.variants = AugmentedVariants(training, bank.image, numbers.tolist(), sources.tolist(), samples)
+        self.facts = {"variants": float(len(numbers)), "reached": float(bank.columns["reached"].double().mean())}
+        if len(numbers):
+            self.facts["l2"] = float(bank.columns["l2"][numbers].double().mean())
         told = f"{len(numbers)} of {len(bank)} variants in {bank.folder} join {len(samples)} training samples"
         if not len(numbers) and self._ratio:
             reached = int(bank.columns["reached"].sum())

@@ -1,6 +1,8 @@
 """Two checkpoints on the same samples: `test --ckpt_path <file> --against <file>`, and the end of `fit --retrain`."""
 
 import csv
+import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -51,7 +53,7 @@ class _Kept(L.Callback):
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep them, once, where another callback has found that they are samples of classes."""
         every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        if not self.samples and any(getattr(callback, "report", None) for callback in every):
+        if not self.samples and any(_has_classes(getattr(callback, "report", None)) for callback in every):
             chosen = choose_samples(trainer, _PICTURES, 0)
             self.samples = list(samples_of(trainer, pl_module, chosen, range(len(chosen)), _PICTURES))
             self.named = class_name(trainer)
@@ -76,7 +78,8 @@ def compare(
     """Test two checkpoints, and tell how the second differs from the first on the same samples.
 
     The measures are those that a RobustnessCallback, or an ExplanationCallback with `at_test`, has of each sample. Into
-    the folder of the run go `comparison.csv`, `comparison_samples.csv` with the values of each sample, `noise.png`
+    the folder of the run go `comparison.csv`, `comparison_samples.csv` with the values of each sample (of a segmenter
+    the mean over its regions; a value that is not finite leaves its sample out of both), `noise.png`
     where there is noise, and `samples.png`: a few samples with variants of which the first has lost its confidence.
     Every rank must call it; rank zero writes.
 
@@ -135,8 +138,22 @@ def _found(trainer: L.Trainer, callbacks: Sequence[L.Callback]) -> _Tested:
         else:
             continue
         places = [record.index for record in callback.report.records]
-        values |= {measure: dict(zip(places, column, strict=True)) for measure, column in found.items()}
+        values |= {measure: _of_samples(places, column) for measure, column in found.items()}
     return _Tested(values, reports, logged_values(trainer))
+
+
+def _of_samples(places: Sequence[int], column: Sequence[float]) -> dict[int, float]:
+    """By place, the mean of a sample's values, as a segmenter's sample has one per region; without the not finite."""
+    every = dict[int, list[float]]()
+    for place, value in zip(places, column, strict=True):
+        if math.isfinite(value):
+            every.setdefault(place, []).append(value)
+    return {place: statistics.fmean(of) for place, of in every.items()}
+
+
+def _has_classes(report: Any) -> bool:
+    """Whether a callback has reported of samples with a class each, and not of regions."""
+    return report is not None and any(not getattr(record, "region", False) for record in report.records)
 
 
 def _of_robustness(report: RobustReport) -> dict[str, list[float]]:

@@ -18,7 +18,7 @@ from lit_attr._results import logged_values, print_comparison
 from lit_attr._run_dir import run_dir
 from lit_attr.attribution import SIGMA
 from lit_attr.bank.store import Store
-from lit_attr.callbacks import RobustnessCallback, SIGMARefresh
+from lit_attr.callbacks import ReportCallback, RobustnessCallback, SIGMARefresh
 from lit_attr.datamodules import SIGMADataModule
 
 
@@ -40,13 +40,14 @@ def retrain(cli: LightningCLI, sigma: Mapping[str, Any], **fit: Any) -> None:
         if place and not sigma["bank"]:
             bank = str(place / "sigma_bank")  # all is only tried out
         cli.datamodule = SIGMADataModule(cli.datamodule, **{**sigma, "checkpoint": checkpoint, "bank": bank})
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-        values["with variants"] = logged_values(cli.trainer)
-        if len(values) > 1:
-            print_comparison("Last validation", values)
-        robust = any(isinstance(callback, RobustnessCallback) for callback in cli.trainer.callbacks)  # type: ignore[attr-defined]
-        if checkpoint is not None and robust:
-            _set_beside(cli, str(checkpoint), place, sigma)
+        with ReportCallback.once(cli.trainer):
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+            values["with variants"] = logged_values(cli.trainer)
+            if len(values) > 1:
+                print_comparison("Last validation", values)
+            robust = any(isinstance(callback, RobustnessCallback) for callback in cli.trainer.callbacks)  # type: ignore[attr-defined]
+            if checkpoint is not None and robust:
+                _set_beside(cli, str(checkpoint), place, sigma)
 
 
 def _set_beside(cli: LightningCLI, without: str, place: Path | None, sigma: Mapping[str, Any]) -> None:

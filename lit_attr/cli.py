@@ -200,7 +200,8 @@ class LitAttrCLI(LightningCLI):
             return
         sigma = SIGMA(**{"paths": 1} | self._get(self.config_init, "sigma").sigma)
         told = f"Test of {path} against {other}"
-        compare(self.trainer, self.model, self.datamodule, {"against": other, "ckpt_path": path}, sigma, told)
+        with ReportCallback.once(self.trainer):
+            compare(self.trainer, self.model, self.datamodule, {"against": other, "ckpt_path": path}, sigma, told)
 
     def before_predict(self) -> None:
         """Tell the writer the checkpoint, so that images that are finished are not even read."""

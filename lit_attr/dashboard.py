@@ -4,6 +4,7 @@ The package that speaks with W&B's workspaces comes with the extra `dashboards`;
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,11 @@ _VIEW = "nw-litattr-v"  # of the workspace in its project, so that it is found a
 _FIRST = "lit_attr"
 _HEADS = ("accuracy", "auroc", "calibration_error")
 _CURVES = ("insertion", "deletion", "gap")
+_BANK = {
+    "variants": "variants that join",
+    "reached": "share of walks that reached epsilon",
+    "l2": "distance of variants from their sources",
+}
 
 
 def build_workspace(entity: str, project: str, name: str = _FIRST) -> Any:
@@ -70,13 +76,15 @@ def save_workspace(entity: str, project: str, name: str = _FIRST, url: str | Non
     Raises:
         ArgumentError: for an address of another project.
         ModuleNotFoundError: without the extra `dashboards`.
+        ValueError: where there is no such project, or no workspace at `url`.
+        Exception: of W&B's client, where nobody is logged in, or the server cannot be reached or refuses.
     """
     new = build_workspace(entity, project, name)
     workspaces, _ = _packages()
     try:
         found = workspaces.Workspace.from_url(url or f"https://wandb.ai/{entity}/{project}?nw={_VIEW[3:-2]}")
-    except Exception:
-        if url is not None:
+    except ValueError as error:  # the package's only sign of it, as of a project that is not there
+        if url is not None or not re.match("Workspace .* not found", str(error)):
             raise
         new._internal_name = _VIEW  # the package would draw one by chance, and make another workspace every time
         new.save()
@@ -101,7 +109,10 @@ def main(args: Sequence[str] | None = None) -> None:
     given = parser.parse_args(args)
     try:
         print(f"Dashboard: {save_workspace(**vars(given))}")
-    except (ValueError, OSError, ImportError) as error:
+    except Exception as error:
+        of_theirs = type(error).__module__.partition(".")[0] in {"wandb", "wandb_workspaces"}  # no login, no connection
+        if not of_theirs and not isinstance(error, ValueError | OSError | ImportError):
+            raise
         sys.exit(f"error: {error}")
 
 
@@ -177,12 +188,13 @@ def _robustness() -> list[Any]:
 
 
 def _sigma() -> list[Any]:
-    """Trainings with and without variants side by side: they differ in the class of their data."""
+    """Trainings with variants beside those without: `SIGMARefresh` tells the run's config how many there are."""
     _, panels = _packages()
-    by_data = {"groupby": panels.Config("config.data.class_path"), "groupby_aggfunc": "mean"}
-    lines = [_lines(f"{name}, by data", f"val/{name}", **by_data) for name in ("accuracy", "calibration_error")]
-    gaps = _lines("gap, by data", pattern="^explain/[^/]+/gap$", **by_data)
-    return [*lines, gaps, _lines("bank", pattern="^(bank|sigma)/.*", x="Step")]
+    beside = {"groupby": panels.Config("sigma_variants"), "groupby_aggfunc": "mean"}
+    lines = [_lines(f"{name}, by variants", f"val/{name}", **beside) for name in ("accuracy", "calibration_error")]
+    gaps = _lines("gap, by variants", pattern="^explain/[^/]+/gap$", **beside)
+    bank = [_lines(told, f"train/sigma/{name}") for name, told in _BANK.items()]
+    return [*lines, gaps, *bank]
 
 
 def _segmentation() -> list[Any]:

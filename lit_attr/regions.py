@@ -215,7 +215,8 @@ class RegionChoice:
         return dataclasses.replace(self, region="gt", min_area=0.0, min_iou=0.0, min_others=0.0)
 
 
-class _Classes(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Classes:
     """Of `T` images the predicted and the true class of each pixel, `[T, H, W]`, and the class in question, `[T]`."""
 
     predicted: Tensor

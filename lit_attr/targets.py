@@ -263,7 +263,7 @@ class RegionTarget(Target):
         if lowest < 0:
             raise ArgumentError("index", lowest, "a class from 0 on")
         lines = [self.mask.any(0).any(axis).nonzero()[:, 0].tolist() or [0] for axis in (1, 0)]
-        self._box = tuple(slice(found[0], found[-1] + 1) for found in lines)  # beyond it no pixel is in any region
+        self._box = [slice(found[0], found[-1] + 1) for found in lines]  # beyond it no pixel is in any region
 
     def logits(self, output: Any, rows: Tensor) -> Tensor:
         """The logits of each pixel of the masks, `[N, K, H, W]`."""
@@ -277,8 +277,9 @@ class RegionTarget(Target):
 
     def evidence(self, output: Any, rows: Tensor) -> Tensor:
         """The evidence above, `[N, K]`."""
-        logits = self.logits(output, rows)[(..., *self._box)]  # a softmax of all is as dear as a light network
-        mask, index = self.mask[(slice(None), *self._box)][rows].flatten(1), self.index[rows]
+        y, x = self._box  # a softmax over all of the image is as dear as a light network
+        logits = self.logits(output, rows)[..., y, x]
+        mask, index = self.mask[:, y, x][rows].flatten(1), self.index[rows]
         log_p = logits.log_softmax(1).flatten(2)
         counts = mask.sum(1).to(log_p)
         mean = (log_p + (~mask[:, None]).to(log_p) * _NEVER).logsumexp(2) - counts.log()[:, None]

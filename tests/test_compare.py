@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from _reference.command import QUICK, prepare, refused
-from lit_attr._compare import _of_robustness, _Tested, paired
+from lit_attr._compare import _has_classes, _of_robustness, _of_samples, _Tested, paired
 from lit_attr.benchmark import paired_bootstrap
+from lit_attr.callbacks._report import Record as Explained
+from lit_attr.callbacks._report import Report
 from lit_attr.callbacks._robust_report import Record, RobustReport, Tried
 from lit_attr.callbacks._robust_trials import attack_trials, corruption_trials
 from lit_attr.cli import main
@@ -44,6 +46,19 @@ def test_pairs_are_of_the_same_samples():
     known = paired_bootstrap([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]).differences
     assert (clean.low, clean.high) == (known.low[0, 1], known.high[0, 1])
     assert (gap.measure, gap.first, gap.second, gap.difference, gap.samples) == ("gap", 0.5, 0.25, -0.25, 1)
+
+
+def test_a_sample_of_regions_is_their_mean_and_what_is_not_finite_is_none():
+    found = _of_samples([4, 4, 7, 9, 9], [0.25, 0.75, float("inf"), float("nan"), 0.5])
+    assert found == {4: 0.5, 9: 0.5}
+
+
+@pytest.mark.parametrize("region", [False, True])
+def test_regions_are_no_samples_with_a_class(region):
+    record = Explained(0, 3, "cat", "cat", 0.5, {}, region=region)
+    assert _has_classes(Report([record], {}, {})) is not region
+    assert not _has_classes(Report([], {}, {}))
+    assert not _has_classes(None)
 
 
 def test_the_interval_is_of_the_differences():
@@ -84,7 +99,13 @@ def test_after_a_retraining_and_by_itself(apart, tmp_path, capsys):
     assert [row["samples"] for row in told] == ["12"] * 7 + ["2"]
     for name in ("noise.png", "samples.png"):
         assert (runs / "version_1" / name).stat().st_size > 1000
-    assert "with variants" in capsys.readouterr().out
+    shown = capsys.readouterr().out.splitlines()
+    assert any("with variants" in line for line in shown)
+    page = runs / "version_1/report.html"
+    assert shown[-1] == f"Report: {page.relative_to(tmp_path)}"
+    assert [line for line in shown if line.startswith("Report: ")][1:] == shown[-1:]  # one of each training
+    for part in ("with variants minus without variants", "accuracy in noise, of both", "variants of them"):
+        assert part in page.read_text()
 
     # The other way round the differences change their sign, and the values are those of plain tests.
     one, two = (next((runs / f"version_{i}/checkpoints").glob("epoch_*.ckpt")) for i in range(2))

@@ -4,12 +4,14 @@ import re
 import sys
 
 import pytest
+import wandb
 
 from lit_attr import dashboard
 from lit_attr._checks import ArgumentError
 from lit_attr.cli import main
 
 workspaces = pytest.importorskip("wandb_workspaces.workspaces", reason="needs the extra `dashboards`")
+internal = pytest.importorskip("wandb_workspaces.workspaces.internal", reason="needs the extra `dashboards`")
 
 # A name of each kind that a run logs, and the section that shows it.
 LOGGED = {
@@ -23,6 +25,9 @@ LOGGED = {
     "robust/pgd/8_255": "Robustness",
     "robust/gaussian/0.1": "Robustness",
     "robust/pgd/spearman": "Robustness",
+    "train/sigma/variants": "SIGMA bank",
+    "train/sigma/reached": "SIGMA bank",
+    "train/sigma/l2": "SIGMA bank",
     "val/miou": "Segmentation",
     "val/iou/cat": "Segmentation",
 }
@@ -51,7 +56,7 @@ def test_what_is_logged_is_shown(name):
 def test_it_can_be_sent():
     """What goes to the server is built without one."""
     text = dashboard.build_workspace("me", "digits")._to_model().spec.model_dump_json(by_alias=True)
-    for part in ("explain/panels", "robust/table", "Segmentation", "config.value.data.class_path"):
+    for part in ("explain/panels", "robust/table", "Segmentation", "sigma_variants"):
         assert part in text
 
 
@@ -62,7 +67,7 @@ def server(monkeypatch):
 
     def from_url(url):
         if url not in found:
-            raise ValueError("no such view")
+            raise ValueError("Workspace `nw-gone-v` not found in project `digits`")
         return found[url]
 
     monkeypatch.setattr(workspaces.Workspace, "from_url", staticmethod(from_url))
@@ -77,6 +82,34 @@ def test_the_first_time_it_is_made_under_a_name_that_is_found_again(server, caps
     assert capsys.readouterr().out == "Dashboard: https://here\n"
     (made,) = saved
     assert made._to_model().name == "nw-litattr-v"
+
+
+@pytest.mark.parametrize("answer", [{"project": None}, ConnectionError("no route"), wandb.Error("not logged in")])
+def test_an_answer_that_is_not_that_there_is_none_makes_none(monkeypatch, answer):
+    """By what the package itself says of an answer: an old workspace may be there, and is not to be written over."""
+    saved = []
+
+    def asked(*_, **__):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(internal, "execute_graphql", asked)
+    monkeypatch.setattr(internal.wandb, "Api", lambda: None)
+    monkeypatch.setattr(workspaces.Workspace, "save", saved.append)
+    with pytest.raises(SystemExit, match=r"error: (Project `me/digits` not found|no route|not logged in)"):
+        main(["dashboard", "--entity", "me", "--project", "digits"])
+    assert not saved
+
+
+def test_an_answer_without_a_workspace_makes_one(monkeypatch):
+    saved = []
+    monkeypatch.setattr(internal, "execute_graphql", lambda *_, **__: {"project": {"allViews": {"edges": []}}})
+    monkeypatch.setattr(internal.wandb, "Api", lambda: None)
+    monkeypatch.setattr(workspaces.Workspace, "save", lambda self: saved.append(self))  # noqa: PLW0108 - as above
+    monkeypatch.setattr(workspaces.Workspace, "url", "https://here")
+    assert dashboard.save_workspace("me", "digits") == "https://here"
+    assert len(saved) == 1
 
 
 def test_later_it_is_changed_and_other_sections_stay(server):
@@ -94,7 +127,7 @@ def test_later_it_is_changed_and_other_sections_stay(server):
 
 def test_the_one_at_an_address(server):
     found, _ = server
-    with pytest.raises(ValueError, match="no such view"):
+    with pytest.raises(ValueError, match="not found in project"):
         dashboard.save_workspace("me", "digits", url="https://gone")
     found["https://there"] = workspaces.Workspace(entity="me", project="other")
     with pytest.raises(ArgumentError, match="of a workspace in me/digits"):

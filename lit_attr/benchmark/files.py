@@ -127,6 +127,7 @@ def draw_panels(results: Results) -> dict[str, tuple[RGB, str]]:
 
 def _panel(results: Results, place: int, image: Tensor, maps: Mapping[str, Tensor]) -> Panel:
     sample = results.samples[place]
+    number = sample.key.partition("_")[0]  # of a region the image's
     curves: dict[str, dict[str, Tensor]] = {name: {} for name in maps}
     scores: dict[str, dict[str, float]] = {name: {} for name in maps}
     for (name, label), found in results.found.items():
@@ -136,7 +137,7 @@ def _panel(results: Results, place: int, image: Tensor, maps: Mapping[str, Tenso
             curves[name][label] = found.reading.curve[place]
     return Panel(
         image=image,
-        index=int(sample.key) if sample.key.isdecimal() else place,
+        index=int(number) if number.isdecimal() else place,
         prediction=sample.prediction,
         confidence=sample.confidence,
         maps={name: values.float() for name, values in maps.items()},

@@ -89,7 +89,7 @@ def _parts_of(row: int, inputs: Tensor, target: Target | Tensor | int | None, ma
     if isinstance(target, Target):
         yield _name(type(target)).encode()
         for name, value in sorted(vars(target).items()):
-            if name.startswith("_") and isinstance(value, int | tuple):
+            if name.startswith("_") and isinstance(value, int | list):
                 continue  # kept of the whole batch, such as its highest class
             of_sample = isinstance(value, Tensor) and value.dim() and len(value) == len(inputs)
             yield name.encode() + (_bytes(value[row]) if of_sample else described(value).encode())

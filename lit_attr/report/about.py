@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ __all__ = ["files", "line", "what_was_run"]
 
 _SHOWN_FIRST = ("stage", "status", "command", "seed", "model", "parameters", "data", "classes", "samples", "device")
 _MOST_FILES = 400
+_MOST_SEEN = 20_000  # a run without loggers has the working folder, in which data may lie
 Entry = Mapping[str, Any]
 
 
@@ -47,8 +49,10 @@ def what_was_run(entries: Sequence[Entry], configs: Sequence[Path]) -> str:
 def files(folder: Path) -> str:
     """Links to what lies in the folder, pictures of rounds by their folders alone."""
     found, folders = [], dict[Path, int]()
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name.startswith(".") or path == folder / "report.html":
+    seen = list(islice(folder.rglob("*"), _MOST_SEEN + 1))
+    for path in sorted(seen[:_MOST_SEEN]):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or path == folder / "report.html":
             continue
         if path.suffix == ".png" or path.name.endswith(".safetensors"):
             folders[path.parent] = folders.get(path.parent, 0) + 1
@@ -61,6 +65,8 @@ def files(folder: Path) -> str:
         lines.append(f'<li><a href="{escape(quote(name))}">{escape(name)}</a> ({escape(told)})</li>')
     if len(found) > _MOST_FILES:
         lines.append(f"<li>and {len(found) - _MOST_FILES} more</li>")
+    if len(seen) > _MOST_SEEN:
+        lines.append(f"<li>and others: the folder has more than {_MOST_SEEN:,} files</li>")
     return f'<ul class="files">{"".join(lines)}</ul>'
 
 

@@ -55,7 +55,8 @@ def _choice(path: Path) -> str:
 
 def _scores(path: Path) -> str:
     """Methods by metrics of the last round, with standard errors; groups of samples have columns of their own."""
-    found = rows(path, "epoch", "step", "method", "metric", "group", "value", "standard_error", "samples")
+    counts = ["samples", "undefined", "invalid"]
+    found = rows(path, "epoch", "step", "method", "metric", "group", "value", "standard_error", *counts)
     if not found:
         return ""
     last = [row for row in found if (row["epoch"], row["step"]) == (found[-1]["epoch"], found[-1]["step"])]

@@ -13,7 +13,7 @@ from lit_attr.report.faults import read, shown
 from lit_attr.report.history import cards, history_charts, history_table
 from lit_attr.report.reading import read_history, rows
 from lit_attr.report.record import read_records
-from lit_attr.report.results import benchmark, predictions
+from lit_attr.report.results import benchmark, comparison, predictions
 from lit_attr.report.robustness import robustness
 from lit_attr.visual.html import document, section
 
@@ -56,13 +56,15 @@ def report_page(folder: Path) -> str:
     parts: list[tuple[str, str]] = []
     if history is not None and history.values:
         parts.append(("Results", shown("metrics.csv", lambda: cards(history) + history_table(history))))
+    if (folder / "comparison.csv").is_file():
+        parts.append(("Comparison", shown("comparison.csv", partial(comparison, folder / "comparison.csv"))))
     if "Training" in charts:
         parts.append(("Training", charts.pop("Training")))
     parts += _measured("Explanations", _with(folder, "scores.csv", "choice.csv"), explanations, charts)
     parts += _measured("Robustness", _with(folder, "robustness.csv"), robustness, charts)
     parts += list(charts.items())
     links = {path.parent.relative_to(folder).as_posix() for path in folder.glob("benchmark/**/summary.json")}
-    links |= {str(link) for entry in entries for link in entry.get("benchmark", [])}
+    links |= read("run.json", lambda: {str(link) for e in entries for link in e.get("benchmark", [])}, set(), faults)
     parts += [("Benchmark", shown(link, partial(benchmark, folder / link, link))) for link in sorted(links)]
     if (folder / "predictions.csv").is_file():
         parts.append(("Predictions", shown("predictions.csv", partial(predictions, folder / "predictions.csv"))))

@@ -1,4 +1,4 @@
-"""Of a run's folder, what is neither explanations at validation nor attacks: a benchmark, and predictions."""
+"""Of a run's folder, what is neither explanations at validation nor attacks: a comparison, a benchmark, predictions."""
 
 import json
 from collections import Counter
@@ -7,14 +7,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lit_attr.report.faults import fault
-from lit_attr.report.pictures import embedded
-from lit_attr.report.reading import number, rows
+from lit_attr.report.pictures import embedded, figure
+from lit_attr.report.reading import known, number, rows
 from lit_attr.visual.html import sortable
 
-__all__ = ["benchmark", "predictions"]
+__all__ = ["benchmark", "comparison", "predictions"]
 
 _PICTURES = 24
 _LINES = 500
+_BESIDE = {
+    "noise.png": "accuracy in noise, of both",
+    "samples.png": "samples, and variants of them in which the first model has lost its confidence",
+}
 
 
 def benchmark(folder: Path, link: str) -> str:
@@ -44,6 +48,36 @@ def benchmark(folder: Path, link: str) -> str:
     address = escape(quote(f"{link}/index.html"))
     table = sortable("Benchmark", ["method", *metrics], body)
     return f'{table}<p class="notes">{escape(told)}<a href="{address}">The whole benchmark</a></p>'
+
+
+def comparison(path: Path) -> str:
+    """Two models on the same samples: their measures, the differences with intervals, and pictures.
+
+    Args:
+        path: of `comparison.csv`; pictures lie beside it.
+
+    Raises:
+        OSError: for a file that cannot be read.
+        ValueError: for one that holds something else.
+    """
+    found = rows(path, "measure", "difference", "low", "high", "samples")
+    if not found:
+        return ""
+    first, second = [name for name in found[0] if name not in {"measure", "difference", "low", "high", "samples"}]
+    body = []
+    for row in found:
+        values = [number(row[name]) for name in (first, second, "difference", "low", "high", "samples")]
+        _, _, difference, low, high, samples = values
+        shown = f"{difference:+.4f}" + (" *" if low > 0 or high < 0 else "")
+        texts = [*(f"{value:.4f}" for value in values[:2]), shown, f"{low:+.4f} to {high:+.4f}", f"{samples:.0f}"]
+        sorted_by = [known(value) for value in (*values[:4], samples)]
+        body.append([(row["measure"], None), *zip(texts, sorted_by, strict=True)])
+    columns = ["measure", first, second, "difference", "95 % interval", "samples"]
+    told = f"{second} minus {first}, on the same samples, with paired bootstrap intervals; * has no zero in it."
+    beside = [(path.with_name(name), about) for name, about in _BESIDE.items()]
+    pictures = "".join(figure(picture, about) for picture, about in beside if picture.is_file())
+    table = sortable("Comparison", columns, body)
+    return f'{table}<p class="notes">{escape(told)}</p><div class="pictures">{pictures}</div>'
 
 
 def predictions(path: Path) -> str:

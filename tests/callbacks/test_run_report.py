@@ -1,6 +1,7 @@
 """Every command ends with a page, and nothing waits or fails for it."""
 
 import csv
+from types import SimpleNamespace
 
 import lightning as L
 import pytest
@@ -106,6 +107,64 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path):
     one = trainer(tmp_path / "a", ReportCallback())
     with pytest.warns(UserWarning, match="no report"):
         one.validate(Foreign(), loaders()[1], verbose=False)
+
+
+def test_several_runs_have_one_page_that_is_the_last_line(tmp_path, capsys):
+    model, one = Foreign(), trainer(tmp_path, ReportCallback())
+    with ReportCallback.once(one):
+        one.validate(model, loaders()[1], verbose=False)
+        one.validate(model, loaders()[1], verbose=False)
+        (tmp_path / "comparison.csv").write_text("measure,a,b,difference,low,high,samples\ngap,0,1,1,0.5,1.5,12\n")
+        print("a table")
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "a table" in line or "Report" in line] == [
+        "a table",
+        f"Report: {tmp_path}/report.html",
+    ]
+    assert [entry["status"] for entry in read_records(tmp_path)] == ["finished"] * 2
+    assert "b minus a" in (tmp_path / "report.html").read_text()
+
+
+def test_of_several_runs_one_fails_and_the_page_is_there(tmp_path, capsys):
+    one = trainer(tmp_path, ReportCallback())
+
+    def both():
+        with ReportCallback.once(one):
+            one.fit(Stops(), *loaders())
+
+    with pytest.raises(RuntimeError, match="no <more>"):
+        both()
+    assert capsys.readouterr().out.count("Report: ") == 1
+    assert "stopped by RuntimeError" in (tmp_path / "report.html").read_text()
+
+
+def test_values_are_read_on_every_rank_and_a_full_disk_stops_nothing(tmp_path):
+    """To read what was logged with `sync_dist` is a collective: a rank that leaves it out lets the others wait."""
+
+    class Asked(SimpleNamespace):
+        asked = 0
+
+        @property
+        def callback_metrics(self):
+            self.asked += 1
+            return {"train/loss": torch.tensor(0.5)}
+
+    one, page = Asked(loggers=[], global_step=3, current_epoch=0), ReportCallback()
+    page._folder = tmp_path
+    page.on_train_epoch_end(one, None)  # of a rank without a record
+    assert one.asked == 1
+    assert not list(tmp_path.iterdir())
+    page._record = object()
+    (tmp_path / "history.csv").mkdir()
+    with pytest.warns(UserWarning, match="the report lacks values"):
+        page.on_train_epoch_end(one, None)
+
+
+def test_parameters_without_a_shape_are_not_counted(tmp_path):
+    model = Foreign()
+    model.later = torch.nn.LazyLinear(3)
+    trainer(tmp_path, ReportCallback()).validate(model, loaders()[1], verbose=False)
+    assert read_records(tmp_path)[0]["parameters"] == sum(p.numel() for p in Foreign().parameters())
 
 
 def test_weights_are_those_without(tmp_path):

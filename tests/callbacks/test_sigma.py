@@ -1,9 +1,13 @@
 """A bank that follows the model in training."""
 
+import csv
+from types import SimpleNamespace
+
 import lightning as L
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -12,6 +16,7 @@ from lit_attr.attribution import SIGMA
 from lit_attr.bank import Bank, build_bank, model_hash
 from lit_attr.callbacks import SIGMARefresh
 from lit_attr.datamodules import SIGMADataModule
+from lit_attr.loggers import WandbLogger
 
 IMAGES = 0.2 + 0.6 * torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 LABELS = (IMAGES.flatten(1).mean(1) > 0.5).long()
@@ -94,6 +99,30 @@ def test_off_by_default(folder):
     assert data.folder == folder
     assert net.samples[0] == net.samples[2]
     assert SIGMARefresh().every_n_epochs == 0
+
+
+def test_what_the_variants_are_like_is_logged_each_epoch(folder):
+    logger = CSVLogger(folder.parent, name="a", version=0)
+    _, data = fit(folder, 0, 2, logger=logger)
+    with (folder.parent / "a/version_0/metrics.csv").open(newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["train/sigma/variants"]]
+    bank = Bank(folder).columns
+    assert len(data.variants) == 8
+    known = {"variants": 8.0, "reached": bank["reached"].double().mean(), "l2": bank["l2"].double().mean()}
+    assert [int(line["epoch"]) for line in lines] == [0, 1]
+    for name, value in known.items():
+        assert float(lines[0][f"train/sigma/{name}"]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_the_config_of_a_run_has_the_number_of_variants(folder):
+    _, data = fit(folder, 0, 1)
+    told, logger = {}, WandbLogger()
+    config = SimpleNamespace(update=lambda values, **_: told.update(values))
+    logger._experiment = SimpleNamespace(config=config)
+    for zero, known in [(False, {}), (True, {"sigma_variants": 8})]:
+        fitter = SimpleNamespace(datamodule=data, is_global_zero=zero, loggers=[logger])
+        SIGMARefresh().on_train_start(fitter, None)
+        assert told == known
 
 
 def test_the_model_is_left_in_training(folder):

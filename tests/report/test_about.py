@@ -1,6 +1,7 @@
 """What was run, and the files."""
 
 from _reference.outline import outline
+from lit_attr.report import about
 from lit_attr.report.about import files, line, what_was_run
 
 ENTRY = {
@@ -39,8 +40,18 @@ def test_facts_and_config(tmp_path):
 
 def test_files_are_linked_and_pictures_counted(tmp_path):
     (tmp_path / "a b").mkdir()
-    for name in ("a b/1.png", "a b/2.png", "metrics.csv", "report.html", ".hidden"):
+    (tmp_path / ".git").mkdir()
+    for name in ("a b/1.png", "a b/2.png", "metrics.csv", "report.html", ".hidden", ".git/inside"):
         (tmp_path / name).write_bytes(b"12345")
     found = outline(files(tmp_path))
     assert [attrs["href"] for tag, attrs in found.seen if tag == "a"] == ["metrics.csv", "a%20b"]
     assert "".join(found.text) == "metrics.csv (5 B)a b (2 pictures and maps)"
+
+
+def test_a_folder_of_many_files_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(about, "_MOST_SEEN", 3)
+    for i in range(5):
+        (tmp_path / f"{i}.txt").touch()
+    found = outline(files(tmp_path))
+    assert len([tag for tag, _ in found.seen if tag == "a"]) == 3
+    assert found.text[-1] == "and others: the folder has more than 3 files"

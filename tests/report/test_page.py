@@ -92,6 +92,19 @@ def test_what_is_broken_is_told_and_the_rest_stays(run, name, content):
     assert headings(text)[-3:] == ["Robustness", "What was run", "Files"]
 
 
+@pytest.mark.parametrize("benchmark", ["null", "3"])
+def test_a_record_with_something_else_in_it(run, benchmark):
+    (run / "run.json").write_text(f'[{{"stage": "fit", "benchmark": {benchmark}}}]')
+    text = report_page(run)
+    assert "run.json could not be read: TypeError" in text
+    assert headings(text)[-2:] == ["What was run", "Files"]
+
+
+def test_a_comparison_follows_the_results(run):
+    (run / "comparison.csv").write_text("measure,a,b,difference,low,high,samples\ngap,0,1,1,0.5,1.5,12\n")
+    assert headings(report_page(run))[:3] == ["Results", "Comparison", "Training"]
+
+
 def test_an_empty_folder_has_a_page(tmp_path):
     assert headings(report_page(tmp_path)) == ["What was run", "Files"]
     assert "no run.json" in report_page(tmp_path)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from _reference.outline import outline
-from lit_attr.report.results import benchmark, predictions
+from lit_attr.report.results import benchmark, comparison, predictions
 from lit_attr.visual import save_png
 
 
@@ -28,6 +28,20 @@ def test_scores_of_a_benchmark(tmp_path):
         "8 samples, with one standard error. ",
     ]
     assert [attrs["href"] for tag, attrs in found.seen if tag == "a"] == ["../bench%20mark/index.html"]
+
+
+def test_a_comparison(tmp_path):
+    path = tmp_path / "comparison.csv"
+    lines = ["measure,<a>,b,difference,low,high,samples", "robust/clean,0.5,0.75,0.25,0.125,0.375,12"]
+    path.write_text("\n".join([*lines, "gap,0.5,0.25,-0.25,-0.5,0.125,12"]))
+    save_png(tmp_path / "noise.png", np.zeros((4, 4, 3), np.uint8))
+    found = outline(comparison(path))
+    assert found.text[:6] == ["measure", "<a>", "b", "difference", "95 % interval", "samples"]
+    first = ["robust/clean", "0.5000", "0.7500", "+0.2500 *", "+0.1250 to +0.3750", "12"]
+    second = ["gap", "0.5000", "0.2500", "-0.2500", "-0.5000 to +0.1250", "12"]
+    assert found.text[6:18] == [*first, *second]
+    assert found.text[18].startswith("b minus <a>")
+    assert [attrs["alt"] for tag, attrs in found.seen if tag == "img"] == ["accuracy in noise, of both"]
 
 
 def test_predictions(tmp_path):
