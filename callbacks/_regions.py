@@ -15,7 +15,7 @@ from lit_attr.regions import RegionChoice
 from lit_attr.targets import RegionTarget, logits_of
 
 
-class Explained(NamedTuple):
+class ToExplain(NamedTuple):
     """Samples with what is explained of them."""
 
     samples: Samples

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lit_attr._files import plain_name
 from lit_attr._run_dir import run_dir
 from lit_attr.callbacks._collect import class_name
 from lit_attr.metrics import Summary
@@ -65,8 +66,7 @@ class Record:
     @property
     def file(self) -> str:
         """The name of its picture."""
-        of = "".join(c if c.isalnum() else "_" for c in self.label)
-        return f"sample_{self.index:06d}" + (f"_{of}.png" if self.region else ".png")
+        return f"sample_{self.index:06d}" + (f"_{plain_name(self.label)}.png" if self.region else ".png")
 
 
 def class_summaries(records: Sequence[Record], pairs: Iterable[tuple[str, str]]) -> Summaries:

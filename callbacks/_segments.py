@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_attr._files import plain_name
 from lit_attr.attribution import Method
 from lit_attr.regions import RegionChoice
 from lit_attr.visual import picture, save_classes, save_png
@@ -58,8 +59,6 @@ def explain_segments(
     p = image.logits[0].softmax(0)
     for i, index in enumerate(target.index.tolist()):
         mean = float(p[index][target.mask[i]].mean())
-        of = "".join(c if c.isalnum() else "_" for c in named(index))
-        save_png(
-            path.with_name(f"{path.name}.{index}_{of}.png"), picture(images[i], maps[i], f"{named(index)} {mean:.0%}")
-        )
+        shown = picture(images[i], maps[i], f"{named(index)} {mean:.0%}")
+        save_png(path.with_name(f"{path.name}.{index}_{plain_name(named(index))}.png"), shown)
     return {"attribution": maps, "classes": target.index, "masks": target.mask.to(torch.uint8)}

@@ -14,6 +14,7 @@ from rich import get_console
 from rich.markup import escape
 
 from lit_attr._checks import ArgumentError, not_negative_int, one_of, positive_int
+from lit_attr._files import plain_name
 from lit_attr._guard import private_rng
 from lit_attr._ranks import on_rank_zero
 from lit_attr.attribution import METHODS
@@ -80,7 +81,8 @@ class BenchmarkCallback(L.Callback):
         folder: where to write; None is `benchmark/<identity of the model>` in the Trainer's `default_root_dir`.
         regions: of a segmenter, which regions, and by which score (see `lit_attr.regions.RegionChoice`).
         suite: name of a benchmark of several models and data sets: each run writes into a folder of its own in
-            `benchmark/<suite>`, and all runs that are there are told together in its `table.csv` and `index.html`.
+            `benchmark/<suite>`, and all runs that are there are told together in its `table.csv` and `index.html`. Not
+            together with `folder`.
         baseline: of the suite, a method or control map that all others are compared with; "" for none.
 
     Raises:
@@ -124,6 +126,10 @@ class BenchmarkCallback(L.Callback):
             raise ArgumentError("baseline", baseline, "one of the methods and controls")
         if suite is not None and (not suite or Path(suite).name != suite):
             raise ArgumentError("suite", suite, "a name for a folder, without a slash")
+        if suite is not None and folder is not None:
+            raise ArgumentError(
+                "folder", folder, f"left out where there is a suite ({suite}), which has folders of its own"
+            )
         self.suite, self.baseline = suite, baseline
         self.written: Path | None = None  # the folder of the last results, on rank zero
 
@@ -191,7 +197,7 @@ class BenchmarkCallback(L.Callback):
         folder = Path(trainer.default_root_dir) / "benchmark"
         if self.suite is not None:
             model, data = _names(trainer)
-            folder = folder / self.suite / f"{model}_{data}_{identity[:8]}"
+            folder = folder / self.suite / plain_name(f"{model}_{data}_{identity[:8]}")
         else:
             folder = folder / identity
         store = Store(trainer.strategy.broadcast(self.folder or folder), {"model": identity})
@@ -238,7 +244,7 @@ class BenchmarkCallback(L.Callback):
             named = {one.metric: _ranks_picture(one) for one in comparisons if one.ranks.samples}
             log_images(trainer.loggers, "benchmark/ranks", list(named.values()), list(named), 0)
         _print(results, [*scores, *papers, *place_tables(results, comparisons)], folder)
-        if self.suite is not None and self.folder is None:
+        if self.suite is not None:
             path = join_runs(folder.parent, self.baseline)
             rank_zero_info(f"All runs of the suite together: {path}")
 

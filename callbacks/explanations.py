@@ -24,7 +24,7 @@ from lit_attr.callbacks._collect import (
     require_whole_model,
 )
 from lit_attr.callbacks._progress import progress_line
-from lit_attr.callbacks._regions import Explained, with_regions
+from lit_attr.callbacks._regions import ToExplain, with_regions
 from lit_attr.callbacks._report import Overlay, Record, Report, class_summaries, score_name, write_report
 from lit_attr.callbacks._rounds import Rounds, log_everywhere
 from lit_attr.metrics import METRICS, Deletion, Evaluation, Insertion, RegionDeletion, RegionInsertion
@@ -216,17 +216,17 @@ class ExplanationCallback(L.Callback):
 
     def _explained(
         self, trainer: L.Trainer, module: L.LightningModule, samples: Samples, counts: Counter[str]
-    ) -> Iterator[Explained]:
+    ) -> Iterator[ToExplain]:
         """The samples with what is explained of them."""
         if samples.labels.dim() == 1:
-            yield Explained(samples, samples.labels if self.target == "label" else None)
+            yield ToExplain(samples, samples.labels if self.target == "label" else None)
             return
         trying = trainer.sanity_checking or getattr(trainer, "fast_dev_run", False)
         choice = self.regions.of_any_size() if trying else self.regions
         for found in with_regions(module, samples, choice, _BATCH, counts):
-            yield Explained(*found)
+            yield ToExplain(*found)
 
-    def _explain_batch(self, trainer: L.Trainer, module: L.LightningModule, what: Explained) -> list[Record]:
+    def _explain_batch(self, trainer: L.Trainer, module: L.LightningModule, what: ToExplain) -> list[Record]:
         samples, target, _ = what
         evaluation = Evaluation(module, samples.images, target, samples.masks)
         confidence, prediction = evaluation.evidence.softmax(1).max(1)
@@ -283,7 +283,7 @@ def _row(maps: Mapping[str, Tensor], i: int) -> dict[str, Tensor]:
 
 
 def _drawn(
-    record: Record, what: Explained, i: int, maps: dict[str, Tensor], curves: dict[tuple[str, str], Tensor]
+    record: Record, what: ToExplain, i: int, maps: dict[str, Tensor], curves: dict[tuple[str, str], Tensor]
 ) -> Record:
     """The record with its pictures."""
     image = what.samples.images[i].float().cpu()

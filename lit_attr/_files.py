@@ -63,3 +63,13 @@ def readable(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} TB"
+
+
+def plain_name(text: str) -> str:
+    """A text as a part of a file's name: whatever is neither letter nor digit becomes a line.
+
+    Example:
+        >>> plain_name("hf-hub:timm/vit a")
+        'hf_hub_timm_vit_a'
+    """
+    return "".join(c if c.isalnum() else "_" for c in text)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_attr._files import whole
+from lit_attr._files import plain_name, whole
 from lit_attr.benchmark.comparisons import COLUMNS, Comparison
 from lit_attr.benchmark.identity import described
 from lit_attr.benchmark.page import page
@@ -52,7 +52,7 @@ def write_files(
     _write(folder / "summary.json", json.dumps(summary(results, about, comparisons), indent=1, allow_nan=False))
     panels, named = draw_panels(results), []
     for key, (picture, told) in panels.items():
-        name = f"panels/sample_{''.join(c if c.isalnum() or c in '-_' else '_' for c in key)}.png"
+        name = f"panels/sample_{plain_name(key)}.png"
         save_png(folder / name, picture)
         named.append((name, told))
     line = ", ".join(f"{key}: {value}" for key, value in about.items())

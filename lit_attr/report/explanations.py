@@ -5,6 +5,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
+from lit_attr._files import plain_name
 from lit_attr.report.faults import read, shown
 from lit_attr.report.history import keys
 from lit_attr.report.pictures import Step, figure, slider, spread
@@ -119,7 +120,7 @@ def _samples(path: Path) -> dict[tuple[str, str], str]:
     for row in rows(path, "index", "prediction", "confidence", "label") if path.is_file() else ():
         sure = number(row["confidence"])
         told = f"sample {row['index']}: {row['prediction']} ({sure:.0%}), label {row['label']}"
-        region = "".join(c if c.isalnum() else "_" for c in row["label"])
+        region = plain_name(row["label"])
         found[row["index"], ""] = found[row["index"], region] = told
     return found
 

@@ -1,6 +1,7 @@
 """Two gloo processes: no deadlock with an odd number of samples, and the numbers and files of one process."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,17 @@ FEW = [
     *("--explanations.metrics", '{"insertion": {"steps": 8}, "gap": {"steps": 8}}'),
 ]
 TWO = {"processes": 2}
+CONFIGS = Path(__file__).parents[2] / "configs"
+ANY = '{"region": "gt", "min_area": 0.0, "min_iou": 0.0, "min_others": 0.0}'  # of a segmenter that is not trained
+SEGMENTER = [
+    *("validate", "-c", str(CONFIGS / "segmentation/scenes.yaml"), "-c", str(CONFIGS / "benchmark/segmentation.yaml")),
+    *("--benchmark.methods", '{"hires_cam": {}}', "--benchmark.metrics", '{"target_drop": {}}'),
+    *("--benchmark.controls", "[random, oracle]", "--benchmark.baseline", "random", "--benchmark.num_samples", "3"),
+    *("--benchmark.regions", ANY, "--benchmark.num_images", "1"),
+    *("--explanations.methods", '{"hires_cam": {}}', "--explanations.metrics", '{"target_drop": {}}'),
+    *("--explanations.regions", ANY, "--explanations.num_samples", "3", "--explanations.num_images", "1"),
+    *("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
+]
 
 
 def run(folder, *args, **processes):
@@ -56,3 +68,30 @@ def test_two_processes_give_the_numbers_and_files_of_one(tmp_path):
     pictures = [sorted(path.name for path in f.glob("explain/epoch_0000_*/sample_*.png")) for f in (one, two)]
     assert pictures[0] == pictures[1]
     assert len(pictures[0]) == 3
+
+
+def table(folder):
+    """Values of the benchmark's only run by sample, method and metric, and the hash of its regions."""
+    with (folder / "runs/benchmark/segmentation/table.csv").open(newline="") as file:
+        rows = {(row["sample"], row["method"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
+    (run_folder,) = folder.glob("runs/benchmark/segmentation/*/regions/*")
+    return rows, {path.name: path.read_bytes() for path in run_folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_two_processes_explain_and_compare_the_regions_of_one(tmp_path):
+    for name, processes in (("one", {}), ("two", TWO)):
+        (tmp_path / name).mkdir()
+        command(tmp_path / name, *SEGMENTER, **processes)
+    (rows, files), (expected, expected_files) = table(tmp_path / "two"), table(tmp_path / "one")
+    assert rows == pytest.approx(expected, abs=1e-5)
+    assert files == expected_files
+    assert {int(key.split("_")[0]) for key, *_ in rows} == {int(row["index"]) for row in every(tmp_path / "two")}
+    keys = ("index", "label", "prediction")
+    assert [[row[key] for key in keys] for row in every(tmp_path / "two")] == [
+        [row[key] for key in keys] for row in every(tmp_path / "one")
+    ]
+
+
+def every(folder):
+    return samples(folder / "runs/lit_attr/version_0")

@@ -7,7 +7,7 @@ import torch
 
 from _reference.squares import Colours, Squares
 from lit_attr.callbacks._collect import Samples
-from lit_attr.callbacks._regions import Explained, dense_logits, with_regions
+from lit_attr.callbacks._regions import ToExplain, dense_logits, with_regions
 from lit_attr.regions import RegionChoice
 
 CHOICE = RegionChoice(rim=1, min_others=0.0)
@@ -21,7 +21,7 @@ def samples(count=3, *, cause=False):
 
 def found(batch, size=8, choice=CHOICE):
     counts = Counter()
-    return [Explained(*one) for one in with_regions(Colours(), batch, choice, size, counts)], counts
+    return [ToExplain(*one) for one in with_regions(Colours(), batch, choice, size, counts)], counts
 
 
 def test_logits_have_the_size_of_the_images_and_the_model_is_as_before():

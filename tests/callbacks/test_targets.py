@@ -166,7 +166,16 @@ def test_runs_of_a_suite_are_told_together(tmp_path):
     assert "difference to random" in (folder / "index.html").read_text()
 
 
-@pytest.mark.parametrize("wrong", [{"baseline": "dea"}, {"suite": "a/b"}])
+def test_a_model_whose_name_has_a_slash_has_its_folder_in_the_suite(tmp_path):
+    module = Colours()
+    module.save_hyperparameters({"model": "hf-hub:timm/one"})
+    trainer(tmp_path, compare(suite="both", folder=None)).validate(module, loader(), verbose=False)
+    (folder,) = (path for path in (tmp_path / "benchmark/both").iterdir() if path.is_dir())
+    assert folder.name.startswith("hf_hub_timm_one_Squares_")
+    assert "hf-hub:timm/one on Squares" in (tmp_path / "benchmark/both/index.html").read_text()
+
+
+@pytest.mark.parametrize("wrong", [{"baseline": "dea"}, {"suite": "a/b"}, {"folder": "found", "suite": "both"}])
 def test_unknown_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` must be"):
         compare(**wrong)
