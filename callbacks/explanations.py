@@ -221,6 +221,8 @@ class ExplanationCallback(L.Callback):
         if samples.labels.dim() == 1:
             yield ToExplain(samples, samples.labels if self.target == "label" else None)
             return
+        if self._auto is not None:
+            raise ArgumentError("methods", AUTO, "named for a segmenter")
         trying = trainer.sanity_checking or getattr(trainer, "fast_dev_run", False)
         choice = self.regions.of_any_size() if trying else self.regions
         for found in with_regions(module, samples, choice, _BATCH, counts):

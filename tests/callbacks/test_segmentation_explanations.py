@@ -131,3 +131,10 @@ def test_training_is_the_same_to_the_bit(tmp_path):
         trainer(tmp_path, *callbacks, num_sanity_val_steps=1).fit(module, loader(), loader())
         weights.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
     assert torch.equal(*weights)
+
+
+def test_no_method_is_chosen_for_a_segmenter_which_is_said_before_training(tmp_path):
+    run = trainer(tmp_path, explain(methods="auto"), num_sanity_val_steps=1, max_epochs=1)
+    with pytest.raises(ValueError, match="`methods` must be named for a segmenter, got auto"):
+        run.fit(Colours(), loader(4), loader(4))
+    assert run.global_step == 0
