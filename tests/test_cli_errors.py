@@ -11,8 +11,8 @@ CLASSIFIER = "lit_attr.modules.Classifier"
 OF_CLASSIFIER = (
     "accepted: adversarial, cutmix, label_smoothing, lr, mean, mixup, model, num_classes, std, weight_decay, weights"
 )
-OF_EXPLANATIONS = ["confidence_edges", "every_n_epochs", "methods", "metrics", "name"]
-OF_EXPLANATIONS += ["num_images", "num_samples", "seed", "target"]
+OF_EXPLANATIONS = ["at_test", "confidence_edges", "every_n_epochs", "methods", "metrics", "name"]
+OF_EXPLANATIONS += ["num_images", "num_samples", "regions", "seed", "target"]
 EARLY = "lightning.pytorch.callbacks.EarlyStopping"
 
 

@@ -33,8 +33,8 @@ def rows(path):
 class Spy(ExplanationCallback):
     """Which method stood behind the name at each round."""
 
-    def _explain(self, trainer, pl_module, num_samples):
-        found = super()._explain(trainer, pl_module, num_samples)
+    def _explain(self, trainer, *others):
+        found = super()._explain(trainer, *others)
         self.rounds = [*getattr(self, "rounds", []), (trainer.sanity_checking, self.methods["auto"])]
         return found
 
