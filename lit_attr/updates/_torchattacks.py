@@ -191,7 +191,7 @@ def _kind(key: str, default: Any) -> tuple[str, Callable[[Any], bool]] | None:
     if isinstance(default, bool):
         return "true or false", lambda value: isinstance(value, bool)
     if isinstance(default, str):
-        return "a text", lambda value: isinstance(value, str)
+        return "a text or a function", lambda value: isinstance(value, str) or callable(value)
     if isinstance(default, int | float):
         whole = isinstance(default, int) and key not in _BROKEN
         number = (int,) if whole else (int, float)

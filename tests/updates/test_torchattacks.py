@@ -47,7 +47,7 @@ def test_names(update, expected):
         ({"class": "torchattacks.PGD", "steps": 2.5}, "`steps` must be an integer of at least 0 .*, got 2.5"),
         ({"class": "torchattacks.PGD", "steps": True}, "`steps` must be an integer of at least 0"),
         ({"class": "torchattacks.PGD", "random_start": 1}, "`random_start` must be true or false"),
-        ({"class": "torchattacks.APGD", "loss": 1}, "`loss` must be a text for torchattacks.APGD"),
+        ({"class": "torchattacks.APGD", "loss": 1}, "`loss` must be a text or a function for torchattacks.APGD"),
         ({"class": "torchattacks.CW", "c": "1"}, "`c` must be a number of at least 0 for torchattacks.CW"),
         ("torchattacks.LGV", "`name` must be an attack on one model; .* data loader, got LGV"),
         ("torchattacks.MultiAttack", "`attacks` must be two or more names or settings"),
