@@ -6,7 +6,7 @@ from html import escape
 from lit_attr.benchmark.comparisons import Comparison
 from lit_attr.benchmark.results import Results
 from lit_attr.benchmark.tables import ARROWS, Table, pair_table, place_tables, rank_table
-from lit_attr.visual.charts import Point, curves_svg, ranks_svg, scatter_svg, style
+from lit_attr.visual.charts import Point, curves_svg, line_sample, ranks_svg, scatter_svg
 from lit_attr.visual.html import document, figures, notes, section, sortable
 
 __all__ = ["page", "table_section"]
@@ -82,8 +82,8 @@ def _comparison(results: Results, comparison: Comparison, numbers: dict[str, int
 
 
 def _key(name: str, number: int | None) -> str:
-    sample = f'<svg viewBox="0 0 22 8" aria-hidden="true"><polyline class="{style(number)}" points="1,4 21,4"/></svg>'
-    return f'<button type="button" aria-pressed="true" data-toggle="{escape(name)}">{sample}{escape(name)}</button>'
+    inside = line_sample(number) + escape(name)
+    return f'<button type="button" aria-pressed="true" data-toggle="{escape(name)}">{inside}</button>'
 
 
 def _curves(results: Results, numbers: dict[str, int]) -> Iterator[tuple[str, str]]:

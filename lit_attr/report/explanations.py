@@ -9,7 +9,7 @@ from lit_attr._files import plain_name
 from lit_attr.report.faults import read, shown
 from lit_attr.report.history import keys
 from lit_attr.report.pictures import Step, figure, slider, spread
-from lit_attr.report.reading import Round, known, number, rounds, rows
+from lit_attr.report.reading import Round, known, last_round, number, rounds, rows, with_error
 from lit_attr.visual.charts import Series, lines_svg, value_range
 from lit_attr.visual.html import figures, sortable
 
@@ -59,7 +59,7 @@ def _scores(path: Path) -> str:
     found = rows(path, "epoch", "step", "method", "metric", "group", "value", "standard_error", *counts)
     if not found:
         return ""
-    last = [row for row in found if (row["epoch"], row["step"]) == (found[-1]["epoch"], found[-1]["step"])]
+    last = last_round(found)
     names = {(row["metric"], row["group"]): None for row in last}
     methods = dict.fromkeys(row["method"] for row in last)
     by = {(row["method"], row["metric"], row["group"]): row for row in last}
@@ -69,8 +69,7 @@ def _scores(path: Path) -> str:
         for metric, group in names:
             row = by.get((method, metric, group), {})
             value, error = known(number(row.get("value"))), known(number(row.get("standard_error")))
-            text = "" if value is None else f"{value:.3f}"
-            cells.append((text + ("" if error is None else f" \N{PLUS-MINUS SIGN} {error:.3f}"), value))
+            cells.append((with_error(value, error), value))
         body.append(cells)
     columns = ["method", *(metric if group == "all" else f"{metric}, {group}" for metric, group in names)]
     samples = dict.fromkeys(row["samples"] for row in last if row["group"] == "all")

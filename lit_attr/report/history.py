@@ -7,7 +7,7 @@ from html import escape
 from typing import NamedTuple
 
 from lit_attr.report.reading import History
-from lit_attr.visual.charts import Series, lines_svg, style
+from lit_attr.visual.charts import Series, line_sample, lines_svg
 from lit_attr.visual.html import figures, sortable
 
 __all__ = ["cards", "history_charts", "history_table", "keys"]
@@ -88,8 +88,7 @@ def keys(names: Mapping[str, int | None], told: Mapping[str, str]) -> str:
     """The legend of a chart: a piece of each line, its name and what is told of it."""
     parts = []
     for name, number in names.items():
-        line = f'<svg viewBox="0 0 22 8" aria-hidden="true"><polyline class="{style(number)}" points="1,4 21,4"/></svg>'
-        parts.append(f"<span>{line}{escape(name)} <b>{escape(told.get(name, ''))}</b></span>")
+        parts.append(f"<span>{line_sample(number)}{escape(name)} <b>{escape(told.get(name, ''))}</b></span>")
     return f'<div class="keys">{"".join(parts)}</div>'
 
 

@@ -3,11 +3,11 @@
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["History", "Round", "known", "number", "read_history", "rounds", "rows"]
+__all__ = ["History", "Round", "known", "last_round", "number", "read_history", "rounds", "rows", "with_error"]
 
 _ROUND = re.compile(r"(?:(?P<stage>[a-z]+)_)?epoch_(?P<epoch>\d+)_step_(?P<step>\d+)")
 
@@ -72,6 +72,17 @@ def number(text: str | None) -> float:
 def known(value: float) -> float | None:
     """None for NaN."""
     return None if math.isnan(value) else value
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """A value with its standard error, of which either may be unknown."""
+    text = "" if value is None else f"{value:.3f}"
+    return text if error is None else f"{text} \N{PLUS-MINUS SIGN} {error:.3f}"
+
+
+def last_round(found: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The lines of the epoch and step of the last of them."""
+    return [row for row in found if (row["epoch"], row["step"]) == (found[-1]["epoch"], found[-1]["step"])]
 
 
 def read_history(folder: Path) -> History | None:

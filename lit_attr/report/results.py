@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from lit_attr.report.faults import fault
 from lit_attr.report.pictures import embedded, figure
-from lit_attr.report.reading import known, number, rows
+from lit_attr.report.reading import known, number, rows, with_error
 from lit_attr.visual.html import sortable
 
 __all__ = ["benchmark", "comparison", "predictions"]
@@ -41,8 +41,7 @@ def benchmark(folder: Path, link: str) -> str:
         for metric in metrics:
             score = scores.get((method, metric)) or {"value": None, "standard_error": None}
             value, error = score["value"], score["standard_error"]
-            text = "" if value is None else f"{value:.3f}"
-            cells.append((text + ("" if error is None else f" \N{PLUS-MINUS SIGN} {error:.3f}"), value))
+            cells.append((with_error(value, error), value))
         body.append(cells)
     told = f"{found.get('samples', '?')} samples, with one standard error. "
     address = escape(quote(f"{link}/index.html"))

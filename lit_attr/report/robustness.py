@@ -9,7 +9,7 @@ from pathlib import Path
 from lit_attr.report.faults import shown
 from lit_attr.report.history import keys
 from lit_attr.report.pictures import Step, figure, slider, spread
-from lit_attr.report.reading import known, number, rounds, rows
+from lit_attr.report.reading import known, last_round, number, rounds, rows
 from lit_attr.visual.charts import Series, lines_svg
 from lit_attr.visual.html import figures, sortable
 
@@ -44,13 +44,10 @@ def robustness(folder: Path) -> str:
 
 def _stages(path: Path) -> str:
     """The table and the charts of the last round of each stage."""
-    parts, found = (
-        list[str](),
-        rows(path, "epoch", "step", "stage", "name", "strength", "value", "accuracy", "low", "high"),
-    )
+    parts = list[str]()
+    found = rows(path, "epoch", "step", "stage", "name", "strength", "value", "accuracy", "low", "high")
     for stage in dict.fromkeys(row["stage"] for row in found):
-        of = [row for row in found if row["stage"] == stage]
-        last = [row for row in of if (row["epoch"], row["step"]) == (of[-1]["epoch"], of[-1]["step"])]
+        last = last_round([row for row in found if row["stage"] == stage])
         parts.append(f"<h3>{escape(stage)}, step {escape(last[0]['step'])}</h3>{_table(last, stage)}{_charts(last)}")
     return "".join(parts)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-__all__ = ["Point", "Series", "curves_svg", "lines_svg", "ranks_svg", "scatter_svg", "value_range"]
+__all__ = ["Point", "Series", "curves_svg", "line_sample", "lines_svg", "ranks_svg", "scatter_svg", "value_range"]
 
 _WIDTH, _HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 12, 40
@@ -214,6 +214,11 @@ def style(number: int | None) -> str:
     if number is None:
         return "control"
     return f"c{number % _COLOURS}" + (" again" if number >= _COLOURS else "")
+
+
+def line_sample(number: int | None) -> str:
+    """A piece of the line that has this number, for a legend."""
+    return f'<svg viewBox="0 0 22 8" aria-hidden="true"><polyline class="{style(number)}" points="1,4 21,4"/></svg>'
 
 
 def _path(points: Sequence[tuple[float, float]], x: _Axis, y: _Axis) -> str:
