@@ -1,12 +1,15 @@
 """Files that are there whole or not at all."""
 
+import csv
 import errno
 import hashlib
+import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -73,3 +76,17 @@ def plain_name(text: str) -> str:
         'hf_hub_timm_vit_a'
     """
     return "".join(c if c.isalnum() else "_" for c in text)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as the text of a CSV file with these columns; what a row lacks is empty.
+
+    Example:
+        >>> csv_text(["a", "b"], [{"a": 1, "b": 2}, {"a": 3}]).split()
+        ['a,b', '1,2', '3,']
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

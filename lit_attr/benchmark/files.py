@@ -1,15 +1,13 @@
 """The files of a benchmark: the long table, a summary, the panels and the page."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lit_attr._files import plain_name, whole
+from lit_attr._files import csv_text, plain_name, write_whole
 from lit_attr.benchmark.comparisons import COLUMNS, Comparison
 from lit_attr.benchmark.identity import described
 from lit_attr.benchmark.page import page
@@ -46,10 +44,12 @@ def write_files(
         The panels.
     """
     rows = list(results.rows())
-    _write(folder / "table.csv", _csv(list(rows[0]), rows))
+    write_whole(folder / "table.csv", csv_text(list(rows[0]), rows).encode())
     pairs = (pair for comparison in comparisons for pair in comparison.pairs())
-    _write(folder / "comparisons.csv", _csv(COLUMNS, pairs))
-    _write(folder / "summary.json", json.dumps(summary(results, about, comparisons), indent=1, allow_nan=False))
+    write_whole(folder / "comparisons.csv", csv_text(COLUMNS, pairs).encode())
+    write_whole(
+        folder / "summary.json", json.dumps(summary(results, about, comparisons), indent=1, allow_nan=False).encode()
+    )
     panels, named = draw_panels(results), []
     for key, (picture, told) in panels.items():
         name = f"panels/sample_{plain_name(key)}.png"
@@ -57,7 +57,7 @@ def write_files(
         named.append((name, told))
     line = ", ".join(f"{key}: {value}" for key, value in about.items())
     about_all = f"{len(results.samples)} samples; {line}"
-    _write(folder / "index.html", page(results, scores, papers, named, about_all, comparisons))
+    write_whole(folder / "index.html", page(results, scores, papers, named, about_all, comparisons).encode())
     return [picture for picture, _ in panels.values()]
 
 
@@ -161,16 +161,3 @@ def _plain(found: Summary) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return value if abs(value) < float("inf") else None
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    with whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="")

@@ -1,7 +1,6 @@
 """Several runs of one benchmark, of other models and data sets, told together: one long table and one page."""
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_attr._files import whole
+from lit_attr._files import csv_text, write_whole
 from lit_attr.benchmark._resampling import Intervals
 from lit_attr.benchmark.page import table_section
 from lit_attr.benchmark.statistics import Bootstrap, paired_bootstrap
@@ -65,13 +64,10 @@ def join_runs(folder: str | Path, baseline: str = "") -> Path:
     if not runs:
         msg = f"`folder`: {folder} has no finished run of a benchmark below it"
         raise FileNotFoundError(msg)
-    text = io.StringIO(newline="")
     rows = [row for run in runs for row in _rows(run)]
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    _write(folder / "table.csv", text.getvalue())
-    _write(folder / "index.html", _page(runs, baseline))
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    write_whole(folder / "table.csv", csv_text(columns, rows).encode())
+    write_whole(folder / "index.html", _page(runs, baseline).encode())
     return folder / "index.html"
 
 
@@ -136,8 +132,3 @@ def _interval(found: Intervals, at: int | tuple[int, int]) -> Cell:
     if not (np.isfinite(low) and np.isfinite(high)):
         return told
     return Cell(f"{told.text} [{number(low).text}, {number(high).text}]", told.value)
-
-
-def _write(path: Path, text: str) -> None:
-    with whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="")
