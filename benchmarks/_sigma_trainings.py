@@ -31,7 +31,11 @@ QUIET: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """Of one set of images: how many, epochs of the baseline, and at which strengths trainings are measured."""
+    """Of one set of images: how many, epochs of the baseline, and at which strengths trainings are measured.
+
+    With `published`, a file of weights beside the images, all trainings go on from these instead of a small network's
+    random ones; `images` is the set that they are for.
+    """
 
     epochs: int
     train: int
@@ -41,6 +45,9 @@ class Setting:
     eps: float
     sigmas: tuple[float, ...]
     radii: tuple[float, ...]
+    lr: float = 5e-3
+    images: str | None = None
+    published: str | None = None
 
 
 SETS = {
@@ -48,6 +55,12 @@ SETS = {
     "mnist": Setting(10, 2000, 500, 2, 0.2, 0.1, (0.1, 0.2, 0.3, 0.4, 0.5), (0.05, 0.1, 0.15)),
     "fashion_mnist": Setting(40, 300, 150, 2, 0.1, 0.05, (0.05, 0.1, 0.2, 0.3, 0.4), (0.0125, 0.025, 0.05)),
     "cifar10": Setting(10, 4000, 500, 2, 0.1, 8 / 255, (0.05, 0.1, 0.15, 0.2, 0.3), (2 / 255, 4 / 255, 8 / 255)),
+    "cifar_resnet20": Setting(
+        *(3, 1000, 300, 1, 0.1, 8 / 255, (0.05, 0.1, 0.15, 0.2, 0.3), (2 / 255, 4 / 255, 8 / 255)),
+        lr=1e-3,
+        images="cifar10",
+        published="resnet20.pt",
+    ),
 }
 
 
@@ -129,7 +142,7 @@ def read(name: str, root: Path) -> Parts:
         train, *rest = [_stacked(one) for one in sets]
         test = tuple(torch.cat(both) for both in zip(*rest, strict=True))
     else:
-        files = [np.load(path) for path in sorted((root / name).glob("*.npz"))]
+        files = [np.load(path) for path in sorted((root / (setting.images or name)).glob("*.npz"))]
         found = [_arrays(file) for file in files if "images" in file]
         if len(found) == 1:
             third = torch.arange(len(found[0][1])) % 3 == 0
@@ -168,18 +181,26 @@ class Trained:
     facts: dict[str, float] = field(default_factory=dict)
 
 
-def trained(name: str, recipe: Recipe, parts: Parts, seed: int, folder: Path) -> Trained:
+def new(name: str, parts: Parts, root: Path, adversarial: Mapping[str, Any] | None) -> Classifier:
+    """The network that all trainings of a seed begin with."""
+    setting = SETS[name]
+    settings: dict[str, Any] = {"adversarial": adversarial, "lr": setting.lr}
+    if setting.published:
+        return Classifier(name, 10, weights=str(root / str(setting.images) / setting.published), **settings)
+    mean, std = parts.train.mean((0, 2, 3)).tolist(), parts.train.std((0, 2, 3)).tolist()
+    return Classifier(Small(parts.train.shape[1], setting.first_stride), 10, mean, std, **settings)
+
+
+def trained(name: str, recipe: Recipe, parts: Parts, seed: int, *, root: Path, folder: Path) -> Trained:
     """One training from the weights of a seed; the baseline's checkpoint of that seed is what variants are made of."""
     setting, start, seconds = SETS[name], folder / f"baseline_{seed}.ckpt", folder / f"baseline_{seed}.seconds"
     facts: dict[str, float] = {}
     if recipe.sigma is not None and not start.exists():
-        trained(name, TRAININGS["baseline"], parts, seed, folder)
+        trained(name, TRAININGS["baseline"], parts, seed, root=root, folder=folder)
     began = time.perf_counter()
     L.seed_everything(seed, verbose=False)
     adversarial = {"class": "pgd_at", "eps": setting.eps} if recipe.adversarial else None
-    mean, std = parts.train.mean((0, 2, 3)).tolist(), parts.train.std((0, 2, 3)).tolist()
-    network = Small(parts.train.shape[1], setting.first_stride)
-    model = Classifier(network, 10, mean, std, adversarial=adversarial, lr=5e-3)
+    model = new(name, parts, root, adversarial)
     noise = recipe.noise * setting.noise
     if recipe.matched:
         noise = json.loads((folder / f"SIGMA_{seed}.json").read_text())["facts"]["rms"]

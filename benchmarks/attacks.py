@@ -9,6 +9,7 @@ the whole batch, as it is documented, and with batches of the size at which a pa
 
 import argparse
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def measure(name: str, attack: Attack, model: nn.Module, images: Tensor, repeats
             bounds.append(bound)
     median = {key: statistics.median(values) for key, values in seconds.items()}
     ratios = [f"{median[key] / median['ours']:.2f}" if key in median else "" for key in ("whole", "best")]
-    return [name, f"{median['ours']:.2f}", f"{statistics.median(bounds) / median['ours']:.2f}", *ratios]
+    row = [name, f"{median['ours']:.2f}", f"{statistics.median(bounds) / median['ours']:.2f}", *ratios]
+    print(*row, file=sys.stderr)
+    return row
 
 
 def main() -> None:

@@ -3,11 +3,11 @@
     python benchmarks/sigma_training.py --markdown docs/results/sigma.md
     python benchmarks/sigma_training.py --data mnist fashion_mnist cifar10 --root data --seeds 3
 
-Every training begins with the weights of its seed. The baseline sees each image once in an epoch; "baseline, as long"
-trains for as many images as SIGMA's two trainings together; "noise" has a noisy copy beside each image; "SIGMA" a
-variant of which the baseline of that seed has lost its confidence, with the label of its source, beside each (its
-seconds are those of all three parts); PGD-AT attacks every batch. The last weights are measured, on images that no
-training has seen.
+Every training begins with the weights of its seed; with `cifar_resnet20`, with the published ones of that network. The
+baseline sees each image once in an epoch; "baseline, as long" trains for as many images as SIGMA's two trainings
+together; "noise" has a noisy copy beside each image; "SIGMA" a variant of which the baseline of that seed has lost its
+confidence, with the label of its source, beside each (its seconds are those of all three parts); PGD-AT attacks every
+batch. The last weights are measured, on images that no training has seen.
 
 Tables: means over the seeds with the least and the most, and the difference to the baseline on the same images, with a
 paired bootstrap interval (BCa, 95 %) over the images, of what each image has in the mean over the seeds. That interval
@@ -105,7 +105,7 @@ def result(
         if known["settings"] == settings and asked.keys() <= known["values"].keys():
             return known
     folder.mkdir(parents=True, exist_ok=True)
-    made = trained(name, recipe, parts, seed, folder)
+    made = trained(name, recipe, parts, seed, root=options.root, folder=folder)
     values = {what: measure(made.model).tolist() for what, measure in asked.items()}
     found = {"settings": settings, "values": values, "seconds": made.seconds, "facts": made.facts}
     write_whole(path, json.dumps(found).encode())
