@@ -49,7 +49,7 @@ class Scale(NamedTuple):
             >>> Scale(-1.0, 3.0, torch.Size([2])).images(torch.tensor([[1.0, 3.0]]))
             tensor([[[[0.5000, 1.0000]]]])
         """
-        return ((points - self.low) / self.length).float().clamp(0, 1).view(-1, *self.image)
+        return ((points - self.low) / self.length).float().clamp(0, 1).reshape(-1, *self.image).contiguous()
 
     def points(self, images: Tensor) -> Tensor:
         """Images as samples `[N, ...]`."""
@@ -94,6 +94,9 @@ class Victim(nn.Module):
         """The logits, `[n, K]`; n may differ from N (the rows are then those of class targets, which need none)."""
         if self.stride:
             self._note(images)
+        if images.requires_grad:  # attacks `view` their gradients, whatever the strides of the model's tensors
+            images = images.view_as(images)
+            images.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]  # of torch's own
         inputs, rows = self.view.inputs, self.walks.rows
         points = self.scale.points(images).to(inputs.dtype)
         rows = rows if len(points) == len(rows) else rows.new_zeros(len(points))

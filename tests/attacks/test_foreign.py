@@ -1,5 +1,6 @@
 """Attacks of torchattacks through ours against the library itself; AutoAttack's parts; ours as theirs."""
 
+import copy
 import functools
 import math
 
@@ -39,6 +40,25 @@ def test_as_the_library(name, settings, targeted):
     expected = theirs(X, Y)
     torch.testing.assert_close(attack(model, X, Y), expected)
     assert bool((attack.run(model, X, Y).success == ((model(expected).argmax(1) == Y) == targeted)).all())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "classes"),
+    [
+        ("FAB", {"steps": 3}, 4),
+        ("JSMA", {"gamma": 0.05}, 10),
+        ("PGDL2", {"steps": 2}, 3),
+        ("SparseFool", {"steps": 2}, 3),
+        ("autoattack", {"steps": 3, "queries": 5}, 4),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of SparseFool
+def test_memory_format_does_not_matter(name, settings, classes):
+    attack, model = get_attack(name, **settings), net(classes)
+    expected = attack(model, X, Y)
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    for asked, inputs in [(model, X.to(memory_format=torch.channels_last)), (last, X)]:
+        torch.testing.assert_close(attack(asked, inputs, Y), expected)
 
 
 def test_names_and_settings():
