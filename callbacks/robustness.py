@@ -139,14 +139,18 @@ class RobustnessCallback(L.Callback):
         """What is tried at validation, or at test."""
         return [*(self._test_attacks if testing else self._attacks), *self._corruptions]
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Refuse what cannot work: a model in parts, one class only, another callback of this name."""
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Refuse what cannot work: a model in parts, too few classes, another callback of this name."""
         require_whole_model(trainer)
         self.report = None
         for owner in (pl_module, getattr(trainer, "datamodule", None)):
             classes = getattr(owner, "num_classes", None)
             if isinstance(classes, int) and classes < 2:
                 raise ArgumentError("num_classes", classes, "at least 2, for there to be a wrong class")
+            for trial in self.trials(testing=stage == "test"):
+                if isinstance(classes, int) and isinstance(trial.do, Attack) and classes < trial.do.fewest_classes:
+                    fewest = trial.do.fewest_classes
+                    raise ArgumentError("num_classes", classes, f"at least {fewest} for the attack '{trial.name}'")
         every: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a part of the Trainer
         if len([c for c in every if isinstance(c, RobustnessCallback) and c.name == self.name]) > 1:
             raise ArgumentError("name", self.name, "a name of its own for each RobustnessCallback of a Trainer")

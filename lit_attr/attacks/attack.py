@@ -118,6 +118,11 @@ class Attack(ABC):
         eps = getattr(self, "eps", None)
         return None if eps is None else (float(eps), getattr(self, "norm", "linf"))
 
+    @property
+    def fewest_classes(self) -> int:
+        """Of a model that it can attack."""
+        return 2
+
     def at_radius(self, eps: float) -> Self:
         """With another radius, and steps as large beside it as they were; without a radius as it is.
 

@@ -62,6 +62,11 @@ class TorchAttack(Attack):
         return TorchAttacks(self.name, self.settings, self.bounds)
 
     @property
+    def fewest_classes(self) -> int:
+        """As many as its loss compares."""
+        return self.rule.fewest_classes(targeted=bool(self.targeted))
+
+    @property
     def ball(self) -> tuple[float, Norm] | None:
         """Of attacks with a setting `eps`."""
         every = self.rule.every
@@ -133,6 +138,11 @@ class AutoAttack(Attack):
             {"class": "Square", "n_queries": self.queries, "resc_schedule": False, **common},
         ]
         return TorchAttacks("MultiAttack", {"attacks": parts}, self.bounds)
+
+    @property
+    def fewest_classes(self) -> int:
+        """Those of the targeted DLR loss."""
+        return self.rule.fewest_classes(targeted=False)
 
     def perturb(self, view: View, walks: Walks, start: Tensor | None) -> Tensor:
         """The result of the first that fools the model."""

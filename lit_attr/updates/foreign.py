@@ -126,6 +126,16 @@ class TorchAttacks(UpdateRule):
         """The names of the attack's settings, but for a norm, which has other names there."""
         return frozenset(self.every) - {"norm"}
 
+    def fewest_classes(self, *, targeted: bool) -> int:
+        """The classes that the losses compare: DLR three, or four where it is targeted."""
+        if self.name == "MultiAttack":
+            return max(each.fewest_classes(targeted=targeted) for each in self.every["attacks"])
+        if self.name == "AutoAttack":
+            return 3 if self.every["version"] == "rand" else 4
+        if self.every.get("loss") == "dlr":
+            return 4 if targeted else 3
+        return 4 if self.name == "APGDT" else 2
+
     def having(self, settings: Mapping[str, Any]) -> "TorchAttacks":
         """The attack with other values of some of its settings."""
         return TorchAttacks(self.name, {**dict(self.settings), **settings}, self.bounds)
@@ -278,7 +288,7 @@ class _Job:
                 raise ArgumentError("inputs", f"samples of shape {shape}", f"square images for torchattacks.{name}")
             if int(shape[2] * rate) == shape[2]:
                 raise ArgumentError("resize_rate", rate, f"one that changes the size of {shape[2]} pixels")
-        fewest = _fewest(rule, targeted=self.targeted)
+        fewest = rule.fewest_classes(targeted=self.targeted)
         if 0 < classes < fewest:
             accepted = f"{fewest} or more classes for the loss of torchattacks.{name}"
             raise ArgumentError("model output", f"{classes} classes", accepted)
@@ -294,15 +304,6 @@ def _several(attacks: Any) -> tuple[TorchAttacks, ...]:
         found = each if isinstance(each, TorchAttacks) else TorchAttacks(str(settings.pop("class", "")), settings)
         rules.append(found)
     return tuple(rules)
-
-
-def _fewest(rule: TorchAttacks, *, targeted: bool) -> int:
-    """The classes that the losses compare: DLR three, or four where it is targeted."""
-    if rule.name == "AutoAttack":
-        return 3 if rule.every["version"] == "rand" else 4
-    if rule.every.get("loss") == "dlr":
-        return 4 if targeted else 3
-    return 4 if rule.name == "APGDT" else 2
 
 
 def _way(rule: TorchAttacks, seen: list[Tensor], images: Tensor, found: Tensor, unit: float) -> Tensor | None:

@@ -179,11 +179,16 @@ def test_settings_are_checked_when_it_is_made(settings, message):
         robustness(**settings)
 
 
-def test_setup_refuses_one_class_and_two_of_a_name(tmp_path):
-    module = Foreign()
+def test_setup_refuses_too_few_classes_and_two_of_a_name(tmp_path):
+    module = WithTest()
     module.num_classes = 1
     with pytest.raises(ValueError, match="`num_classes` must be at least 2"):
         trainer(tmp_path, robustness()).validate(module, loaders()[1], verbose=False)
+    module.num_classes = 3
+    many = robustness(test_attacks={"auto": {"class": "autoattack", "steps": 1, "queries": 1}})
+    trainer(tmp_path, many).validate(module, loaders()[1], verbose=False)
+    with pytest.raises(ValueError, match="`num_classes` must be at least 4 for the attack 'auto', got 3"):
+        trainer(tmp_path, many).test(module, loaders()[1], verbose=False)
     with pytest.raises(ValueError, match="`name` must be a name of its own"):
         trainer(tmp_path, robustness(), robustness(seed=1)).validate(Foreign(), loaders()[1], verbose=False)
 
