@@ -129,7 +129,8 @@ class TorchAttacks(UpdateRule):
     def fewest_classes(self, *, targeted: bool) -> int:
         """The classes that the losses compare: DLR three, or four where it is targeted."""
         if self.name == "MultiAttack":
-            return max(each.fewest_classes(targeted=targeted) for each in self.every["attacks"])
+            parts: Sequence[TorchAttacks] = self.every["attacks"]
+            return max(each.fewest_classes(targeted=targeted) for each in parts)
         if self.name == "AutoAttack":
             return 3 if self.every["version"] == "rand" else 4
         if self.every.get("loss") == "dlr":
