@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 
+import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from _reference.foreign import trainer
+from _reference.processes import run as start
 from _reference.squares import VOID, Colours, Squares, loader
 from lit_attr.callbacks import BenchmarkCallback
 from lit_attr.callbacks._collect import choose
@@ -38,8 +40,18 @@ def compare(**settings):
 
 def run(tmp_path, data=None, module=None, **settings):
     trainer(tmp_path, compare(**settings)).validate(module or Colours(), data or loader(), verbose=False)
-    with (tmp_path / "found/table.csv").open(newline="") as file:
+    return table(tmp_path)
+
+
+def table(folder):
+    with (folder / "found/table.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def validate_in_one_of_two():
+    quiet = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
+    two = L.Trainer(accelerator="cpu", devices=2, strategy="ddp", callbacks=[compare()], **dict.fromkeys(quiet, False))
+    two.validate(Colours(), loader(), verbose=False)
 
 
 def values(rows, method, metric):
@@ -71,6 +83,22 @@ def test_regions_are_found_once_and_kept(tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert again == rows
     assert listed.told in (tmp_path / "found/index.html").read_text()
+
+
+def test_two_processes_find_the_regions_and_numbers_of_one(tmp_path):
+    two = tmp_path / "two"
+    two.mkdir()
+    expected_rows = run(tmp_path)
+    done = start(two, __file__, "validate_in_one_of_two", processes=2)
+    assert done.statuses == [0, 0], done.stderr
+    listed, kept = (
+        {path.relative_to(folder): path.read_bytes() for path in (folder / "found/regions").rglob("*.*")}
+        for folder in (tmp_path, two)
+    )
+    assert kept == listed
+    for found, expected_row in zip(table(two), expected_rows, strict=True):
+        assert float(found.pop("value")) == pytest.approx(float(expected_row.pop("value")), abs=1e-6, nan_ok=True)
+        assert found == expected_row
 
 
 def test_the_hash_tells_other_regions(tmp_path):
