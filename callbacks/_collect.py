@@ -118,12 +118,6 @@ def own_samples(
     yield from samples_of(trainer, module, chosen, mine, size, dense=dense)
 
 
-def batch_of(trainer: L.Trainer, module: L.LightningModule, index: Sequence[int]) -> Any:
-    """A batch of samples by their places in the data set, moved as Lightning moves one."""
-    dataset = validation_loader(trainer).dataset
-    return _moved(trainer, module, [dataset[i] for i in index])
-
-
 def _moved(trainer: L.Trainer, module: L.LightningModule, items: list[Any]) -> Any:
     """The batch of some items."""
     batch = validation_loader(trainer).collate_fn(items)

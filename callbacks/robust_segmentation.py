@@ -13,7 +13,7 @@ from lit_attr._checks import ArgumentError, positive_int
 from lit_attr._guard import private_rng
 from lit_attr._view import looking_at
 from lit_attr.attacks import Attack
-from lit_attr.callbacks._collect import batch_of, choose_samples, require_whole_model
+from lit_attr.callbacks._collect import choose_samples, own_samples, require_whole_model
 from lit_attr.callbacks._progress import progress_line
 from lit_attr.callbacks._robust_trials import attack_trials
 from lit_attr.callbacks._rounds import Rounds, log_everywhere
@@ -135,10 +135,10 @@ class SegmentationRobustnessCallback(L.Callback):
         scores = {key: SegmentationScores(classes, ignored).to(module.device) for key in trials}
         with private_rng(module.device):
             chosen = choose_samples(trainer, num_samples, self.seed)
-            mine = chosen[trainer.global_rank :: trainer.world_size]
-            with progress_line(trainer, "Attacking", len(mine) * len(trials)) as advance:
-                for first in range(0, len(mine), _BATCH):
-                    images, masks = batch_of(trainer, module, mine[first : first + _BATCH])[:2]
+            mine = len(range(trainer.global_rank, len(chosen), trainer.world_size))
+            with progress_line(trainer, "Attacking", mine * len(trials)) as advance:
+                for samples in own_samples(trainer, module, chosen, _BATCH, dense=True):
+                    images, masks = samples.images, samples.labels
                     counts = (masks != ignored).flatten(1).any(1)
                     for key, attack in trials.items():
                         update(scores[key], module, images[counts], masks[counts], attack)

@@ -94,6 +94,19 @@ def test_against_a_plain_loop(tmp_path, capsys):
     assert set(tested) == {"robust/clean", "robust/fgsm/8_255", "robust/fgsm/2_255"}
 
 
+def test_an_image_that_is_not_finite_is_left_out(tmp_path):
+    def scores(images, masks):
+        callback = SegmentationRobustnessCallback({"bim": {"steps": 2}})
+        loader = DataLoader(TensorDataset(images, masks), batch_size=2)
+        return trainer(tmp_path, callback).validate(Dense(), loader, verbose=False)[0]
+
+    broken = IMAGES[:3].clone()
+    broken[1, 0, 4, 4] = torch.nan
+    with pytest.warns(UserWarning, match=r"samples \[1\] of the validation set have NaN or infinity"):
+        found = scores(broken, MASKS[:3])
+    assert found == pytest.approx(scores(IMAGES[[0, 2]], MASKS[[0, 2]]))
+
+
 def test_numbers_of_a_test_are_not_those_of_a_validation(tmp_path, capsys):
     callback = SegmentationRobustnessCallback(
         {"one_step": {"class": "fgsm", "eps": "8/255"}}, num_samples=2, test_attacks=["bim"]
