@@ -30,18 +30,19 @@ def retrain(cli: LightningCLI, sigma: Mapping[str, Any], **fit: Any) -> None:
     Args:
         cli: whose parts are ready; afterwards they are those of the second training.
         sigma: settings of `SIGMADataModule`.
-        fit: of the first `Trainer.fit`.
+        fit: of the first `Trainer.fit`; where that is left out, of the second, which a `ckpt_path` takes up then.
     """
     values: dict[str, dict[str, float]] = {}
     with _place(cli.trainer) as place:
-        checkpoint, bank = sigma["checkpoint"], sigma["bank"]
+        checkpoint, bank, rest = sigma["checkpoint"], sigma["bank"], fit
         if checkpoint is None and (bank is None or not Store(bank).exists):
             checkpoint, values["without variants"] = _first(cli, place, fit)
+            rest = {}
         if place and not sigma["bank"]:
             bank = str(place / "sigma_bank")  # all is only tried out
         cli.datamodule = SIGMADataModule(cli.datamodule, **{**sigma, "checkpoint": checkpoint, "bank": bank})
         with ReportCallback.once(cli.trainer):
-            cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+            cli.trainer.fit(**{**rest, "model": cli.model, "datamodule": cli.datamodule})
             values["with variants"] = logged_values(cli.trainer)
             if len(values) > 1:
                 print_comparison("Last validation", values)

@@ -73,6 +73,18 @@ def test_a_checkpoint_takes_the_place_of_the_first_training(runs, capsys):
     assert values(runs / "version_2")["val/loss"] == values(runs / "version_1")["val/loss"]
 
 
+def test_the_second_training_is_taken_up(runs):
+    main(["fit", *QUICK, *FEW])
+    bank, killed = runs / "version_0/sigma_bank", runs / "version_1/checkpoints/last.ckpt"
+    main(["fit", *QUICK, *FEW, "--sigma.bank", str(bank), "--ckpt_path", str(killed), "--trainer.max_epochs", "2"])
+    assert sorted(path.name for path in runs.iterdir()) == ["version_0", "version_1", "version_2"]
+    assert values(runs / "version_2")["epoch"] == "1"
+    steps = [weights(runs / f"version_{i}")["global_step"] for i in (1, 2)]
+    with (runs / "version_2/metrics.csv").open(newline="") as file:
+        assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
+    assert steps[1] == 2 * steps[0]
+
+
 def test_a_trial_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
