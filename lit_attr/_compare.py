@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +17,7 @@ from torch import Tensor
 from lit_attr._files import write_csv
 from lit_attr._results import Results, logged_values, print_comparison, print_paired
 from lit_attr._run_dir import run_dir
+from lit_attr._view import looking_at
 from lit_attr.attribution import SIGMA
 from lit_attr.benchmark import paired_bootstrap
 from lit_attr.callbacks import ExplanationCallback, RobustnessCallback
@@ -190,7 +190,7 @@ def _samples(kept: _Kept, models: Mapping[str, L.LightningModule], sigma: SIGMA)
         found = sigma.explain(first, images, samples.labels.to(device))
         assert found.endpoint is not None
         ends = found.endpoint.view(len(images), -1, *images.shape[1:])[:, 0]
-        said = [{name: _predicted(one, x) for name, one in models.items()} for x in (images, ends)]
+        said = [{name: _predicted(one, x) for name, one in models.items()} for x in (images, ends.to(images))]
         for i, index in enumerate(samples.numbers):
             image, variant = images[i].float().cpu(), ends[i].float().cpu()
             before, after = ({name: (named(int(k[i])), float(p[i])) for name, (p, k) in of.items()} for of in said)
@@ -202,8 +202,8 @@ def _samples(kept: _Kept, models: Mapping[str, L.LightningModule], sigma: SIGMA)
 
 def _predicted(model: L.LightningModule, images: Tensor) -> tuple[Tensor, Tensor]:
     """Probability and class that are predicted, `[B]` each."""
-    with torch.no_grad():
-        sure, index = model.eval()(images).softmax(1).max(1)
+    with looking_at(model, images, 0) as view:
+        sure, index = view.evidence_at(view.inputs, view.rows).softmax(1).max(1)
     return sure, index
 
 
