@@ -46,8 +46,8 @@ def join_runs(folder: str | Path, baseline: str = "") -> Path:
     """Write `table.csv` and `index.html` over all runs of a benchmark in the folders below, each whole or not at all.
 
     The table has a row per run (its folder), model, data set, sample, method and metric; the page, for each metric, the
-    means of all runs with bootstrap intervals, and the paired differences to a method. Runs of one model's other weights
-    are told apart by their folders. Runs that are not finished are left out.
+    means of all runs with bootstrap intervals, and the paired differences to a method. Where several runs are of one
+    model and data set, their folders tell them apart. Runs that are not finished are left out.
 
     Args:
         folder: with a folder for each run, as `write_files` leaves it.

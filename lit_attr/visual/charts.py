@@ -122,7 +122,7 @@ def value_range(values: Sequence[float]) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def scatter_svg(  # noqa: PLR0913 - a chart and the words on it
+def scatter_svg(
     points: Sequence[Point], levels: Mapping[str, float], title: str, x_name: str, y_name: str, *, log: bool = True
 ) -> str:
     """Methods as points over an x axis, control maps, which have no cost, as levels.
