@@ -151,6 +151,20 @@ def test_other_images_and_choices_have_lists_of_their_own(tmp_path):
     assert len(list((tmp_path / "found/regions").iterdir())) == 4
 
 
+def test_a_corrected_mask_has_other_regions(tmp_path):
+    class Corrected(Squares):
+        def __getitem__(self, index):
+            image, mask = super().__getitem__(index)
+            if index == last:
+                mask[4:10, 2:8] = 0
+            return image, mask
+
+    last = choose(6, 4, seed=0)[-1]
+    lines = [{row["sample"] for row in run(tmp_path, data=data)} for data in (loader(), DataLoader(Corrected(6)))]
+    assert lines[0] - lines[1] == {f"{last:06d}_1"}
+    assert len(lines[0]) == len(lines[1]) + 1
+
+
 def test_batches_change_nothing(tmp_path):
     rows = run(tmp_path, num_samples=6, batch_size=6)
     (tmp_path / "found").rename(tmp_path / "first")
