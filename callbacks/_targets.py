@@ -14,7 +14,7 @@ import torch
 from lit_attr._files import sha256, write_csv, write_whole
 from lit_attr._ranks import on_each_rank, on_rank_zero
 from lit_attr.benchmark import Batch
-from lit_attr.callbacks._collect import Samples, class_name, own_samples, samples_of
+from lit_attr.callbacks._collect import Samples, class_name, own_samples
 from lit_attr.callbacks._regions import with_regions
 from lit_attr.datamodules import read_mask
 from lit_attr.metrics._region import others_of
@@ -136,8 +136,18 @@ def _written(trainer: L.Trainer, samples: Samples, target: RegionTarget, folder:
 
 
 def _identity(trainer: L.Trainer, module: L.LightningModule, chosen: Sequence[int], choice: RegionChoice) -> str:
-    """Of a choice among these images; the first that is finite tells data sets and sizes apart."""
-    first = next(samples_of(trainer, module, chosen, range(len(chosen)), 1, dense=True)).images
-    found = hashlib.sha256(f"{choice} {sorted(chosen)} {tuple(first.shape)}".encode())
-    found.update(first.detach().float().cpu().numpy().tobytes())
-    return found.hexdigest()[:12]
+    """Of a choice among these images with these masks: what was corrected since has regions of its own."""
+
+    def own() -> list[tuple[int, str]]:
+        """By its number, what each sample is, size and all."""
+        told = []
+        for samples in own_samples(trainer, module, chosen, 1, dense=True):
+            found = hashlib.sha256(f"{tuple(samples.images.shape)}".encode())
+            found.update(samples.images.detach().float().cpu().numpy().tobytes())
+            found.update(samples.labels.cpu().numpy().tobytes())
+            told.append((samples.numbers[0], found.hexdigest()))
+        return told
+
+    every = sorted(one for part in on_each_rank(own) for one in part)
+    ignored = getattr(module, "ignore_index", 255)
+    return hashlib.sha256(f"{choice} {ignored} {every}".encode()).hexdigest()[:12]

@@ -31,7 +31,7 @@ __all__ = ["Row", "Selection", "select"]
 
 _ROUNDS = 3
 _LEVEL = 0.95
-_LEAST = 8  # samples in the first round; `least_pairs` of the level are needed to show anything
+LEAST_SAMPLES = 8  # samples in the first round; `least_pairs` of the level are needed to show anything
 _COLUMNS = ("method", "verdict", "score", "faithfulness", "stability", "passes", "samples", "reason")
 
 
@@ -175,13 +175,13 @@ def select(
     one_of("target", target, ["predicted", "label"])
     taken = take(data, samples, seed)
     device = next((parameter.device for parameter in model.parameters()), taken.inputs.device)
-    if len(taken.inputs) < _LEAST:
-        raise ArgumentError("data", f"{len(taken.inputs)} samples", f"of {_LEAST} samples or more")
+    if len(taken.inputs) < LEAST_SAMPLES:
+        raise ArgumentError("data", f"{len(taken.inputs)} samples", f"of {LEAST_SAMPLES} samples or more")
     labels = taken.labels if target == "label" else None
     if target == "label" and labels is None:
         raise ArgumentError("data", "batches without class indices", "with labels [B] for target='label'")
     labels = labels if labels is None else labels.to(device)
-    judge = Judge(model, taken.inputs.to(device), labels, _checked_weights(weights), seed)
+    judge = Judge(model, taken.inputs.to(device), labels, checked_weights(weights), seed)
     tried = candidates() if methods is None else METHODS.build_all(methods)
     entered = [judge.enter(name, method) for name, method in tried.items()]
     passes = _Halving(judge, entered, budget, seed).run()
@@ -222,12 +222,12 @@ class _Halving:
         price = 0.0
         for candidate in sorted(self.entered, key=lambda one: one.trial):
             price += candidate.trial
-            if price * _LEAST > self.budget / _ROUNDS:
+            if price * LEAST_SAMPLES > self.budget / _ROUNDS:
                 told = f"{candidate.passes:,.0f} passes per explanation do not fit into the budget"
-                candidate.reason = f"{told}; {math.ceil(price * _LEAST * _ROUNDS):,} would do"
+                candidate.reason = f"{told}; {math.ceil(price * LEAST_SAMPLES * _ROUNDS):,} would do"
         if not self.left:
             cheapest = min(self.entered, key=lambda one: one.trial)
-            least = math.ceil(cheapest.trial * _LEAST * _ROUNDS)
+            least = math.ceil(cheapest.trial * LEAST_SAMPLES * _ROUNDS)
             raise ArgumentError("budget", self.budget, f"at least {least}, for {cheapest.name} alone")
 
     def _judge(self, *, last: bool) -> None:
@@ -271,7 +271,8 @@ def _selection(entered: list[Candidate], weights: Mapping[str, float], passes: i
     return Selection(chosen.method, chosen.name, tuple(rows), weights, passes)
 
 
-def _checked_weights(given: Mapping[str, float] | None) -> dict[str, float]:
+def checked_weights(given: Mapping[str, float] | None) -> dict[str, float]:
+    """All weights of the score, those that are left out as they come."""
     given = given or {}
     for name, weight in given.items():
         one_of("weights", name, WEIGHTS)
