@@ -9,9 +9,11 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from lit_attr._checks import ArgumentError, positive_int
 from lit_attr._run_dir import run_dir
 from lit_attr.attribution import METHODS, Method
 from lit_attr.benchmark import Selection, candidates, select
+from lit_attr.benchmark.selection import LEAST_SAMPLES, checked_weights
 from lit_attr.callbacks._collect import samples_of
 from lit_attr.registry import did_you_mean
 
@@ -37,6 +39,16 @@ class Auto:
     samples: int = 32
     chosen: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse what the choice would refuse, which comes after an epoch of training."""
+        positive_int("auto.budget", self.budget)
+        positive_int("auto.samples", self.samples)
+        if self.samples < LEAST_SAMPLES:
+            raise ArgumentError("auto.samples", self.samples, f"at least {LEAST_SAMPLES}")
+        checked_weights(self.weights)
+        if not self.candidates():
+            raise ArgumentError("auto.methods", self.methods, "at least one method")
+
     def candidates(self) -> dict[str, Method]:
         """What is chosen from."""
         return candidates() if self.methods is None else METHODS.build_all(self.methods)
@@ -54,7 +66,9 @@ class Auto:
         buffers between processes.
         """
         numbers = range(min(self.samples, len(chosen)))
-        found = list(samples_of(trainer, module, chosen, numbers, _BATCH))
+        found = list(samples_of(trainer, module, chosen, numbers, _BATCH, dense=True))
+        if found and found[0].labels.dim() > 1:
+            raise ArgumentError("methods", AUTO, "named for a segmenter")
         batch = tuple(torch.cat([getattr(part, name) for part in found]) for name in ("images", "labels"))
         selection = select(
             module,

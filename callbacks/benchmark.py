@@ -278,9 +278,12 @@ class _Line:
 
 
 def _names(trainer: L.Trainer) -> tuple[str, str]:
-    """What the model and the data are called in their settings, else their classes."""
+    """What the model and the data are called in their settings, else their classes; a folder by its own name."""
     module, data = trainer.lightning_module, getattr(trainer, "datamodule", None)
     model, dataset = getattr(module, "hparams", {}).get("model"), getattr(data, "hparams", {}).get("dataset")
+    root = getattr(data, "root", None)
+    if dataset == "folder" and root is not None:  # as all folders are called
+        dataset = Path(root).resolve().name or dataset
     known = type(data or validation_loader(trainer).dataset).__name__
     return model if isinstance(model, str) else type(module).__name__, dataset if isinstance(dataset, str) else known
 

@@ -1,6 +1,5 @@
 """Two checkpoints on the same samples: `test --ckpt_path <file> --against <file>`, and the end of `fit --retrain`."""
 
-import csv
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
+from lit_attr._files import write_csv
 from lit_attr._results import Results, logged_values, print_comparison, print_paired
 from lit_attr._run_dir import run_dir
 from lit_attr._view import looking_at
@@ -217,15 +217,11 @@ def _write(folder: Path, tested: Mapping[str, _Tested], table: Sequence[Paired],
         for place, value in first[row.measure].items()
         if place in second[row.measure]
     ]
-    tables: dict[str, list[Sequence[Any]]] = {
-        "comparison.csv": [["measure", *tested, "difference", "low", "high", "samples"], *table],
-        "comparison_samples.csv": [["measure", "index", *tested], *samples],
-    }
-    for name, rows in tables.items():
-        with (folder / name).open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
+    columns = ["measure", *tested, "difference", "low", "high", "samples"]
+    write_csv(folder / "comparison.csv", columns, table)
+    write_csv(folder / "comparison_samples.csv", ["measure", "index", *tested], samples)
     for name, picture in pictures.items():
         save_png(folder / name, picture)
     console = Console()
-    for name in (*tables, *pictures):
+    for name in ("comparison.csv", "comparison_samples.csv", *pictures):
         console.print(f"Comparison: [bold]{escape(str(folder / name))}[/bold]", soft_wrap=True)

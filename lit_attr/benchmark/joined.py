@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_attr._files import csv_text, write_whole
+from lit_attr._files import write_csv, write_whole
 from lit_attr.benchmark._resampling import Intervals
 from lit_attr.benchmark.page import table_section
 from lit_attr.benchmark.statistics import Bootstrap, paired_bootstrap
@@ -44,8 +45,9 @@ class _Run(NamedTuple):
 def join_runs(folder: str | Path, baseline: str = "") -> Path:
     """Write `table.csv` and `index.html` over all runs of a benchmark in the folders below, each whole or not at all.
 
-    The table has a row per model, data set, sample, method and metric; the page, for each metric, the means of all runs
-    with bootstrap intervals, and the paired differences to a method. Runs that are not finished are left out.
+    The table has a row per run (its folder), model, data set, sample, method and metric; the page, for each metric, the
+    means of all runs with bootstrap intervals, and the paired differences to a method. Where several runs are of one
+    model and data set, their folders tell them apart. Runs that are not finished are left out.
 
     Args:
         folder: with a folder for each run, as `write_files` leaves it.
@@ -66,13 +68,13 @@ def join_runs(folder: str | Path, baseline: str = "") -> Path:
         raise FileNotFoundError(msg)
     rows = [row for run in runs for row in _rows(run)]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    write_whole(folder / "table.csv", csv_text(columns, rows).encode())
+    write_csv(folder / "table.csv", columns, rows)
     write_whole(folder / "index.html", _page(runs, baseline).encode())
     return folder / "index.html"
 
 
 def _read(folder: Path) -> _Run:
-    with (folder / "table.csv").open(newline="") as file:
+    with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
         return _Run(folder.name, json.loads((folder / "summary.json").read_text()), list(csv.DictReader(file)))
 
 
@@ -81,20 +83,21 @@ def _rows(run: _Run) -> Iterator[dict[str, str]]:
     protocols = {label: metric["protocol"] for label, metric in run.summary["metrics"].items()}
     for row in run.rows:
         fill = str(protocols.get(row["metric"], {}).get("fill", ""))  # unknown of a run that is under way again
-        yield {"model": run.summary["model"], "data": run.summary["data"], "fill": fill, **row}
+        yield {"run": run.folder, "model": run.summary["model"], "data": run.summary["data"], "fill": fill, **row}
 
 
 def _page(runs: Sequence[_Run], baseline: str) -> str:
     names = list(dict.fromkeys(name for run in runs for name in run.summary["methods"]))
     metrics = {label: metric["higher_is_better"] for run in runs for label, metric in run.summary["metrics"].items()}
+    called = _called(runs)
     links = "".join(
-        f'<li><a href="{escape(run.folder)}/index.html">{escape(run.name)}</a>: {run.summary["samples"]} samples'
+        f'<li><a href="{escape(run.folder)}/index.html">{escape(name)}</a>: {run.summary["samples"]} samples'
         f"{escape(_told(run))}</li>"
-        for run in runs
+        for run, name in zip(runs, called, strict=True)
     )
     # Run by run: the samples that a bootstrap draws are kept for the next metric of as many.
     found = [{label: paired_bootstrap(run.scores(label, names)) for label in metrics} for run in runs]
-    columns = ["method", *(run.name for run in runs)]
+    columns = ["method", *called]
     parts = [section("Runs", f"<ul>{links}</ul>")]
     for label, higher in metrics.items():
         of_metric = [by_metric[label] for by_metric in found]
@@ -103,6 +106,12 @@ def _page(runs: Sequence[_Run], baseline: str) -> str:
             parts.append(table_section(_differences(label, columns, names, baseline, of_metric)))
     told = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
     return document("lit_attr benchmark", "Attribution methods, compared", told, "\n".join(parts))
+
+
+def _called(runs: Sequence[_Run]) -> list[str]:
+    """A name of each, by which it is known: of several runs of one model and data set with the folder."""
+    times = Counter(run.name for run in runs)
+    return [run.name if times[run.name] == 1 else f"{run.name} ({run.folder})" for run in runs]
 
 
 def _told(run: _Run) -> str:

@@ -102,26 +102,28 @@ def _scatters(results: Results, numbers: dict[str, int]) -> Iterator[tuple[str, 
     metrics = results.benchmark.metrics
     first = next(iter(metrics))
     stable = next((label for label, metric in metrics.items() if metric.explanations and label != first), None)
-    cost = {name: p.forward + _BACKWARD * p.backward for name, p in results.passes.items()}
+    every = {name: p.forward + _BACKWARD * p.backward for name, p in results.passes.items()}
+    cost = {name: passes for name, passes in every.items() if passes > 0}
     for label in filter(None, (first, stable)):
         yield _scatter(results, numbers, cost, ("passes per sample, in forward passes", label))
     if stable is not None:
-        found = {name: float(results.summaries[name, stable]["all"].value) for name in results.benchmark.methods}
-        positive = {name: value for name, value in found.items() if value > 0}
-        yield _scatter(results, numbers, positive, (stable, first))
+        found = {name: value[stable] for name, value in _values(results, stable).items()}
+        likeness = bool(metrics[stable].higher_is_better)  # near 1, or below 0; a change may be of any size above 0
+        known = {name: value for name, value in found.items() if likeness or value > 0}
+        yield _scatter(results, numbers, known, (stable, first), log=not likeness)
 
 
 def _scatter(
-    results: Results, numbers: dict[str, int], xs: dict[str, float], names: tuple[str, str]
+    results: Results, numbers: dict[str, int], xs: dict[str, float], names: tuple[str, str], *, log: bool = True
 ) -> tuple[str, str]:
     x_name, label = names
     ys = {name: float(s[label]) for name, s in _values(results, label).items()}
-    points = [Point(name, xs[name], ys[name], numbers[name]) for name in numbers if xs.get(name, 0) > 0 and name in ys]
+    points = [Point(name, xs[name], ys[name], numbers[name]) for name in numbers if name in xs and name in ys]
     levels = {name: ys[name] for name in results.benchmark.controls if name in ys} if "passes" in x_name else {}
     text = f"{label} against {x_name}"
     if not points:
         return text, "<p>Nothing to draw.</p>"
-    return text, scatter_svg(points, levels, text, x_name, label)
+    return text, scatter_svg(points, levels, text, x_name, label, log=log)
 
 
 def _values(results: Results, label: str) -> dict[str, dict[str, float]]:

@@ -8,7 +8,6 @@ Deviations: half of the candidates leave after a round only if the paired interv
 best one, so that chance throws nothing out; samples of earlier rounds are kept.
 """
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from torch import nn
 
 from lit_attr._checks import ArgumentError, not_negative_int, one_of, positive_int
+from lit_attr._files import write_csv
 from lit_attr.attribution import METHODS, Method
 from lit_attr.benchmark._samples import take
 from lit_attr.benchmark._trial import WEIGHTS, Candidate, Judge
@@ -31,7 +31,7 @@ __all__ = ["Row", "Selection", "select"]
 
 _ROUNDS = 3
 _LEVEL = 0.95
-_LEAST = 8  # samples in the first round; `least_pairs` of the level are needed to show anything
+LEAST_SAMPLES = 8  # samples in the first round; `least_pairs` of the level are needed to show anything
 _COLUMNS = ("method", "verdict", "score", "faithfulness", "stability", "passes", "samples", "reason")
 
 
@@ -106,8 +106,7 @@ class Selection:
         """Write the table, with all digits."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([Row._fields, *self.table])
+        write_csv(path, Row._fields, self.table)
 
 
 def select(
@@ -176,13 +175,13 @@ def select(
     one_of("target", target, ["predicted", "label"])
     taken = take(data, samples, seed)
     device = next((parameter.device for parameter in model.parameters()), taken.inputs.device)
-    if len(taken.inputs) < _LEAST:
-        raise ArgumentError("data", f"{len(taken.inputs)} samples", f"of {_LEAST} samples or more")
+    if len(taken.inputs) < LEAST_SAMPLES:
+        raise ArgumentError("data", f"{len(taken.inputs)} samples", f"of {LEAST_SAMPLES} samples or more")
     labels = taken.labels if target == "label" else None
     if target == "label" and labels is None:
         raise ArgumentError("data", "batches without class indices", "with labels [B] for target='label'")
     labels = labels if labels is None else labels.to(device)
-    judge = Judge(model, taken.inputs.to(device), labels, _checked_weights(weights), seed)
+    judge = Judge(model, taken.inputs.to(device), labels, checked_weights(weights), seed)
     tried = candidates() if methods is None else METHODS.build_all(methods)
     entered = [judge.enter(name, method) for name, method in tried.items()]
     passes = _Halving(judge, entered, budget, seed).run()
@@ -223,12 +222,12 @@ class _Halving:
         price = 0.0
         for candidate in sorted(self.entered, key=lambda one: one.trial):
             price += candidate.trial
-            if price * _LEAST > self.budget / _ROUNDS:
+            if price * LEAST_SAMPLES > self.budget / _ROUNDS:
                 told = f"{candidate.passes:,.0f} passes per explanation do not fit into the budget"
-                candidate.reason = f"{told}; {math.ceil(price * _LEAST * _ROUNDS):,} would do"
+                candidate.reason = f"{told}; {math.ceil(price * LEAST_SAMPLES * _ROUNDS):,} would do"
         if not self.left:
             cheapest = min(self.entered, key=lambda one: one.trial)
-            least = math.ceil(cheapest.trial * _LEAST * _ROUNDS)
+            least = math.ceil(cheapest.trial * LEAST_SAMPLES * _ROUNDS)
             raise ArgumentError("budget", self.budget, f"at least {least}, for {cheapest.name} alone")
 
     def _judge(self, *, last: bool) -> None:
@@ -272,7 +271,8 @@ def _selection(entered: list[Candidate], weights: Mapping[str, float], passes: i
     return Selection(chosen.method, chosen.name, tuple(rows), weights, passes)
 
 
-def _checked_weights(given: Mapping[str, float] | None) -> dict[str, float]:
+def checked_weights(given: Mapping[str, float] | None) -> dict[str, float]:
+    """All weights of the score, those that are left out as they come."""
     given = given or {}
     for name, weight in given.items():
         one_of("weights", name, WEIGHTS)

@@ -122,13 +122,14 @@ class Deleted(NamedTuple):
         score: mean probability of the class over the region of the clean image, `[B]`.
         drop: how much less it is for each share that is deleted, `[B, Q]`.
         moved: how far the off-target pixels moved, by the kind of measurement, `[B, Q]` each.
-        counted: samples with an off-target pixel that is left at each share, bool `[B]`.
+        counted: likewise the samples of which it exists, bool `[B]` each: with an off-target pixel that is left at each
+            share ("label_abs"), or with any ("class_mean").
     """
 
     score: Tensor
     drop: Tensor
     moved: dict[str, Tensor]
-    counted: Tensor
+    counted: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -194,4 +195,5 @@ class Deleting:
                 kinds["class_mean"].append(class_mean)
                 counted.append((others & ~deleted[:, 0]).flatten(1).any(1))
         moved = {kind: wide(torch.stack(values, dim=1)) for kind, values in kinds.items()}
-        return Deleted(wide(score), wide(torch.stack(drops, dim=1)), moved, torch.stack(counted).all(0))
+        exists = {"label_abs": torch.stack(counted).all(0), "class_mean": others.flatten(1).any(1)}
+        return Deleted(wide(score), wide(torch.stack(drops, dim=1)), moved, exists)

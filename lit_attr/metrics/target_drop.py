@@ -158,7 +158,7 @@ class OffTargetDrop(AttributionMetric):
         fill: as in `TargetDrop`.
         fractions: likewise.
         kind: "label_abs", as above; or "class_mean", the absolute change of the mean probability of the explained class
-            over all off-target pixels, deleted ones included.
+            over all off-target pixels, deleted ones included, which is undefined only where there is none.
         seed: as in `TargetDrop`.
         max_batch: likewise.
 
@@ -194,7 +194,7 @@ class OffTargetDrop(AttributionMetric):
     def measure(self, explained: Explained) -> Reading:
         """The mean move of each sample."""
         found = self.deleting(explained)
-        return Reading(found.moved[self.kind].mean(1), defined=found.counted)
+        return Reading(found.moved[self.kind].mean(1), defined=found.counted[self.kind])
 
 
 @METRICS.register("leakage_ratio")
@@ -245,4 +245,4 @@ class LeakageRatio(AttributionMetric):
         """The mean ratio of each sample."""
         found = self.deleting(explained)
         moved = found.moved[self.kind]
-        return Reading((moved / (found.drop.clamp_min(0) + moved + _LEAST)).mean(1), defined=found.counted)
+        return Reading((moved / (found.drop.clamp_min(0) + moved + _LEAST)).mean(1), defined=found.counted[self.kind])

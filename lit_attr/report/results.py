@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from glob import escape as escaped
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -82,6 +83,9 @@ def comparison(path: Path) -> str:
 def predictions(path: Path) -> str:
     """The predictions that `ExplanationWriter` has written: counts, the least sure as pictures, and a table.
 
+    Of a segmenter each class is counted for itself, and the pictures are masks and the maps of the explained classes.
+    Predictions alone, without a method, have no pictures but masks.
+
     Raises:
         OSError: for files that cannot be read.
         ValueError: for files that hold something else.
@@ -89,15 +93,19 @@ def predictions(path: Path) -> str:
     found = rows(path, "name", "class_name", "confidence", "error")
     good = sorted((row for row in found if not row["error"]), key=lambda row: number(row["confidence"]))
     bad = [row for row in found if row["error"]]
-    counts = Counter(row["class_name"] for row in good)
+    masks = [_mask(path.parent, row) for row in good]
+    counts = Counter(
+        name for row, mask in zip(good, masks, strict=True) for name in _classes(row, dense=mask.is_file())
+    )
     parts = [f"<p>{len(good)} images predicted, {len(bad)} unreadable.</p>"]
     parts += [f'<p class="fault">{escape(row["name"])}: {escape(row["error"])}</p>' for row in bad[:_PICTURES]]
     body: list[list[tuple[str, object]]]
     body = [[(name, None), (str(count), count), (f"{count / len(good):.1%}", count)] for name, count in counts.items()]
     parts.append(sortable("Predicted classes", ["class", "images", "share"], body))
-    pictures = [_picture(path.parent / f"{row['name']}.png", row) for row in good[:_PICTURES]]
-    if pictures:
-        told = "The least sure" if len(good) > _PICTURES else "All, the least sure first"
+    files = [(file, row) for row in good for file in _files(path.parent, row)]
+    if any(file.is_file() for file, _ in files):
+        pictures = [_picture(*one) for one in files[:_PICTURES]]
+        told = "The least sure" if len(files) > _PICTURES else "All, the least sure first"
         parts.append(f'<h3>{told}</h3><div class="gallery">{"".join(pictures)}</div>')
     body = [
         [(r["name"], None), (r["class_name"], r["class_name"]), (f"{number(r['confidence']):.3f}", r["confidence"])]
@@ -108,8 +116,33 @@ def predictions(path: Path) -> str:
     return "".join(parts) + f"<details><summary>Every prediction{more}</summary>{table}</details>"
 
 
+def _mask(folder: Path, row: dict[str, str]) -> Path:
+    """Of a segmenter the classes of the pixels."""
+    return folder / f"{row['name']}.mask.png"
+
+
+def _classes(row: dict[str, str], *, dense: bool) -> list[str]:
+    """The names of what is predicted; of a segmenter the numbers where names have commas."""
+    if not dense:
+        return [row["class_name"]]
+    numbers, names = row["prediction"].split(), row["class_name"].split(", ")
+    return names if len(names) == len(numbers) else numbers
+
+
+def _files(folder: Path, row: dict[str, str]) -> list[Path]:
+    """The pictures of an image: its map; of a segmenter its mask, and a map of each class that is explained."""
+    mask, single = _mask(folder, row), folder / f"{row['name']}.png"
+    if not mask.is_file():
+        return [single]
+    start = escaped(single.stem)
+    maps = (sorted(mask.parent.glob(f"{start}.{index}_*.png")) for index in row["prediction"].split())
+    return [mask, *(path for found in maps for path in found)]
+
+
 def _picture(path: Path, row: dict[str, str]) -> str:
-    told = escape(f"{row['name']}: {row['class_name']} ({number(row['confidence']):.0%})")
+    """A picture with what is told of its image; a map of one class tells that class itself."""
+    alone = path.name in {f"{Path(row['name']).name}.png", f"{Path(row['name']).name}.mask.png"}
+    told = escape(f"{row['name']}: {row['class_name']} ({number(row['confidence']):.0%})" if alone else path.stem)
     try:
         source, _ = embedded(path)
     except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError for a broken file

@@ -122,19 +122,24 @@ def value_range(values: Sequence[float]) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def scatter_svg(points: Sequence[Point], levels: Mapping[str, float], title: str, x_name: str, y_name: str) -> str:
-    """Methods as points over a logarithmic x axis, control maps, which have no cost, as levels.
+def scatter_svg(
+    points: Sequence[Point], levels: Mapping[str, float], title: str, x_name: str, y_name: str, *, log: bool = True
+) -> str:
+    """Methods as points over an x axis, control maps, which have no cost, as levels.
 
     Args:
-        points: with positive x.
+        points: with finite x, positive on a logarithmic axis.
         levels: values of y by name.
         title: what is drawn, for those who do not see it.
         x_name: label of the x axis.
         y_name: label of the y axis.
+        log: whether the x axis is logarithmic.
     """
     xs, ys = [point.x for point in points], [*(point.y for point in points), *levels.values()]
     margin = 0.08 * ((max(ys) - min(ys)) or abs(max(ys)) or 1.0)
-    x = _Axis(min(xs) / 1.6, max(xs) * 3.2, _LEFT, _WIDTH - _RIGHT, log=True)  # room for names on the right
+    reach = (max(xs) - min(xs)) or abs(max(xs)) or 1.0
+    ends = (min(xs) / 1.6, max(xs) * 3.2) if log else (min(xs) - 0.1 * reach, max(xs) + 0.25 * reach)
+    x = _Axis(*ends, _LEFT, _WIDTH - _RIGHT, log=log)  # room for names on the right
     y = _Axis(min(ys) - margin, max(ys) + margin, _HEIGHT - _BOTTOM, _TOP)
     parts = [*_frame(x, y, x_name, y_name)]
     taken: list[_Label] = []

@@ -73,6 +73,19 @@ def test_the_page_leads_to_the_runs(folder):
     assert "difference" not in page
 
 
+def test_two_checkpoints_of_one_model_are_told_apart(tmp_path):
+    for name, scores in SCORES.items():
+        write(tmp_path / f"net_scenes_{name}", scores, model="net")
+    page = join_runs(tmp_path).read_text()
+    head = page.split("<thead>")[1].split("</thead>")[0]
+    for name in SCORES:
+        assert f"net on scenes (net_scenes_{name})" in head
+        assert f'net_scenes_{name}/index.html">net on scenes (net_scenes_{name})</a>' in page
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["run"], row["model"]) for row in rows} == {("net_scenes_a", "net"), ("net_scenes_b", "net")}
+
+
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="has no finished run"):
         join_runs(tmp_path)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 
 from _reference.browser import needs_browser, what_it_finds
 from _reference.comparing import EDGES, benchmark, run
@@ -11,6 +12,7 @@ from lit_attr.attribution import Saliency
 from lit_attr.benchmark import collect, compare, paper_tables, score_tables
 from lit_attr.benchmark.page import page
 from lit_attr.benchmark.tables import Cell, Table, number
+from lit_attr.metrics import METRICS
 
 # The button of the second column can have the focus, so Enter and Space are clicks; two of them, then one on a legend.
 PRESS = """
@@ -58,6 +60,18 @@ def test_everything_is_on_it(results):
     for metric, arrow in (("insertion", "\N{UPWARDS ARROW}"), ("infidelity", "\N{DOWNWARDS ARROW}")):
         assert f"Mean ranks of {metric} {arrow}" in charts
     assert [attrs["src"] for tag, attrs in found.seen if tag == "img"] == ["panels/a.png"]
+
+
+def test_methods_whose_explanations_turn_round_are_drawn(tmp_path):
+    metrics = {"insertion": {"steps": 4}, "similar": {"class": "explanation_similarity"}}
+    asked = benchmark(metrics=METRICS.build_all(metrics))
+    samples, store = run(tmp_path, asked=asked)
+    results = collect(asked, store, samples, EDGES)
+    for name, value in (("ig", -0.5), ("saliency", 0.5)):
+        group = results.summaries[name, "similar"]["all"]
+        results.summaries[name, "similar"]["all"] = group._replace(value=torch.tensor(value))
+    titles = re.findall("<title>(.*?)</title>", written(results))
+    assert [title for title in titles if title.startswith("ig:") and title.endswith("at -0.5")]
 
 
 def test_nothing_comes_from_elsewhere(results):

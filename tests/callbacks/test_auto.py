@@ -8,6 +8,8 @@ import torch
 
 from _reference.foreign import Foreign, loaders, trainer
 from _reference.processes import command
+from _reference.squares import Colours
+from _reference.squares import loader as squares
 from lit_attr.attribution import METHODS
 from lit_attr.callbacks import ExplanationCallback
 from lit_attr.callbacks._auto import Auto, without_auto
@@ -110,6 +112,26 @@ def test_what_configs_say(methods, rest, auto):
 def test_an_unknown_setting_is_refused():
     with pytest.raises(ValueError, match=r"method 'auto' has no setting 'buget'; .*did you mean 'budget'\?"):
         explain({"auto": {"buget": 3}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 4}, "`auto.samples` must be at least 8"),
+        ({"budget": 0}, "`auto.budget` must be"),
+        ({"weights": {"costs": 1}}, "`weights` is 'costs'"),
+        ({"methods": ["igg"]}, "did you mean 'ig'"),
+        ({"methods": {}}, "`auto.methods` must be at least one"),
+    ],
+)
+def test_what_the_choice_would_refuse_is_refused_before_any_training(settings, message):
+    with pytest.raises(ValueError, match=message):
+        explain({"auto": settings})
+
+
+def test_of_a_segmenter_it_is_refused_also_without_a_sanity_check(tmp_path):
+    with pytest.raises(ValueError, match="`methods` must be named for a segmenter"):
+        trainer(tmp_path, explain("auto")).validate(Colours(), squares(), verbose=False)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from _reference.fake_data import write_masked
 from _reference.foreign import trainer
 from _reference.processes import run as start
 from _reference.squares import VOID, Colours, Squares, loader
@@ -17,6 +18,8 @@ from lit_attr.callbacks import BenchmarkCallback
 from lit_attr.callbacks._collect import choose
 from lit_attr.callbacks._regions import dense_logits
 from lit_attr.callbacks._targets import RegionList
+from lit_attr.datamodules import SegmentationDataModule
+from lit_attr.modules import Segmenter
 from lit_attr.regions import RegionChoice, find_regions
 
 FEW = {"rim": 1, "min_others": 0.0}
@@ -148,6 +151,20 @@ def test_other_images_and_choices_have_lists_of_their_own(tmp_path):
     assert len(list((tmp_path / "found/regions").iterdir())) == 4
 
 
+def test_a_corrected_mask_has_other_regions(tmp_path):
+    class Corrected(Squares):
+        def __getitem__(self, index):
+            image, mask = super().__getitem__(index)
+            if index == last:
+                mask[4:10, 2:8] = 0
+            return image, mask
+
+    last = choose(6, 4, seed=0)[-1]
+    lines = [{row["sample"] for row in run(tmp_path, data=data)} for data in (loader(), DataLoader(Corrected(6)))]
+    assert lines[0] - lines[1] == {f"{last:06d}_1"}
+    assert len(lines[0]) == len(lines[1]) + 1
+
+
 def test_batches_change_nothing(tmp_path):
     rows = run(tmp_path, num_samples=6, batch_size=6)
     (tmp_path / "found").rename(tmp_path / "first")
@@ -192,6 +209,21 @@ def test_runs_of_a_suite_are_told_together(tmp_path):
         rows = list(csv.DictReader(file))
     assert {(row["model"], row["data"]) for row in rows} == {("Colours", "Squares"), ("Other", "Squares")}
     assert "difference to random" in (folder / "index.html").read_text()
+
+
+def test_two_folders_of_images_are_two_runs_of_a_suite(tmp_path):
+    module = Segmenter("small_segmenter", num_classes=2)
+    regions = RegionChoice("gt", min_area=0.0, min_iou=0.0, **FEW)
+    for name in ("sunny", "foggy"):
+        write_masked(tmp_path / name, {"train": 1, "val": 1})
+        data = SegmentationDataModule("folder", str(tmp_path / name), classes=2, size=16, crop=16)
+        callback = compare(suite="weather", folder=None, regions=regions, controls=["random"])
+        trainer(tmp_path, callback).validate(module, data, verbose=False)
+    folder = tmp_path / "benchmark/weather"
+    with (folder / "table.csv").open(newline="") as file:
+        found = {(row["model"], row["data"]) for row in csv.DictReader(file)}
+    assert found == {("small_segmenter", "sunny"), ("small_segmenter", "foggy")}
+    assert "2 runs" in (folder / "index.html").read_text()
 
 
 def test_a_model_whose_name_has_a_slash_has_its_folder_in_the_suite(tmp_path):

@@ -113,6 +113,18 @@ def test_undefined_without_an_off_target_pixel_that_is_left():
     assert (drop.count, drop.undefined) == (4, 0)
 
 
+def test_the_mean_of_the_class_exists_where_all_off_target_pixels_are_deleted():
+    """The worst that a map can do: all of it off the target."""
+    target = region()
+    few = target.others & (target.others.flatten(1).cumsum(1).view_as(target.others) <= 4)
+    given = (Segmenter(), images(), RegionTarget(INDEX, target.mask, few), few.double())
+    for kind, counted in (("label_abs", 0), ("class_mean", 4)):
+        metric = OffTargetDrop(fractions=FRACTIONS, kind=kind)
+        metric.update(*given)
+        assert (metric.count, metric.undefined, metric.invalid) == (counted, 4 - counted, 0)
+    assert metric.compute() > 0
+
+
 def test_a_relative_drop_of_nothing_is_undefined():
     class Never(nn.Module):
         def forward(self, x):

@@ -44,6 +44,31 @@ def test_a_comparison(tmp_path):
     assert [attrs["alt"] for tag, attrs in found.seen if tag == "img"] == ["accuracy in noise, of both"]
 
 
+def test_predictions_of_a_segmenter(tmp_path):
+    """Masks, and maps of the classes that are explained; [1] in a name is no pattern."""
+    lines = ["name,prediction,class_name,confidence,error"]
+    lines += ['a/b[1].jpg,1 3,"house, street",0.5,', 'c.jpg,3,"street",0.75,', "d.jpg,,,0.9,"]
+    (tmp_path / "predictions.csv").write_text("\n".join(lines))
+    names = ("a/b[1].jpg.mask", "a/b[1].jpg.1_house", "a/b[1].jpg.3_street", "c.jpg.mask", "d.jpg.mask")
+    for name in (*names, "a/b1.jpg.1_house"):
+        save_png(tmp_path / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    found = outline(predictions(tmp_path / "predictions.csv"))
+    at = found.text.index("house")
+    assert found.text[at : at + 6] == ["house", "1", "33.3%", "street", "2", "66.7%"]
+    alone = ["a/b[1].jpg: house, street (50%)", "b[1].jpg.1_house", "b[1].jpg.3_street"]
+    shown = [attrs["alt"] for tag, attrs in found.seen if tag == "img"]
+    assert shown == [*alone, "c.jpg: street (75%)", "d.jpg:  (90%)"]
+    assert "could not be read" not in "".join(found.text)
+
+
+def test_predictions_alone_have_no_pictures(tmp_path):
+    lines = ["name,prediction,class_name,confidence,error", "a.jpg,0,cat,0.5,"]
+    (tmp_path / "predictions.csv").write_text("\n".join(lines))
+    found = outline(predictions(tmp_path / "predictions.csv"))
+    assert "could not be read" not in "".join(found.text)
+    assert "All, the least sure first" not in found.text
+
+
 def test_predictions(tmp_path):
     lines = ["name,prediction,class_name,confidence,error"]
     lines += [f"{i}.jpg,0,cat,0.{i + 1}," for i in range(2)] + ["c.jpg,1,dog,0.9,", "x.jpg,,,,no image"]

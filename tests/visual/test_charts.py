@@ -50,6 +50,15 @@ def test_points_lie_on_logarithmic_axes():
     assert {text.text for text in root.iter("text")} >= {"a", "b", "c", "edges", "passes", "gap", "10", "100"}
 
 
+def test_a_likeness_lies_on_a_linear_axis_and_may_be_negative():
+    points = [Point("a", -0.5, 0.0, 0), Point("b", 0.25, 0.5, 1), Point("c", 1.0, 1.0, 2)]
+    root = parse(scatter_svg(points, {}, "t", "stable", "gap", log=False))
+    x = [float(named(root, p.name).find("circle").get("cx")) for p in points]
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
+    assert {text.text for text in root.iter("text")} >= {"0", "1"}
+    assert "nan" not in scatter_svg(points[:1], {}, "t", "stable", "gap", log=False)
+
+
 def test_names_do_not_stand_on_each_other():
     points = [Point(f"method{i}", 16, 0.5 + i / 1000, i) for i in range(12)]
     root = parse(scatter_svg(points, {}, "t", "passes", "gap"))
