@@ -159,14 +159,14 @@ class RobustReport:
 
     def _corruption_scores(self) -> dict[str, float]:
         """The mean accuracy over all corruptions, and mCE where they are those of ImageNet-C."""
-        accuracies: dict[str, dict[int, float]] = {}
-        for trial in self.trials:
-            if not _is_attack(trial):
-                accuracies.setdefault(trial.name, {})[int(trial.value or 0)] = self.summary(trial).accuracy
-        if not accuracies:
+        tried = {trial: self.summary(trial).accuracy for trial in self.trials if not _is_attack(trial)}
+        if not tried:
             return {}
-        every = [self.summary(trial).accuracy for trial in self.trials if not _is_attack(trial)]
-        found = {"corruptions": sum(every) / len(every)}
+        found = {"corruptions": sum(tried.values()) / len(tried)}
+        accuracies: dict[str, dict[int, float]] = {}
+        for trial, accuracy in tried.items():
+            if getattr(trial.do, "variant", None) == "imagenet":  # AlexNet's errors are on these
+                accuracies.setdefault(trial.name, {})[int(trial.value or 0)] = accuracy
         if all(set(accuracies.get(name, {})) == {1, 2, 3, 4, 5} for name in ALEXNET):
             errors = {name: {s: 1 - a for s, a in accuracies[name].items()} for name in ALEXNET}
             found["mce"] = mean_corruption_error(errors)
