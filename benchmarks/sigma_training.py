@@ -160,7 +160,7 @@ def compare(name: str, options: argparse.Namespace) -> None:
     """All trainings of one set of images, and its tables."""
     parts = read(name, options.root)
     asked = measures(SETS[name], parts, options, brief=False)
-    trainings = [one for one in TRAININGS if one in options.trainings]
+    trainings = [one for one in (*TRAININGS, *SWEEP) if one in options.trainings]
     found: dict[str, list[Found]] = {one: [] for one in trainings}
     for seed in range(options.seeds):
         for training in trainings:
@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="*", default=["digits"], choices=list(SETS))
     parser.add_argument("--root", type=Path, default=Path("data"), help="folders of npz files, one for each set")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--trainings", nargs="*", default=list(TRAININGS), choices=list(TRAININGS))
+    parser.add_argument("--trainings", nargs="*", default=list(TRAININGS), choices=[*TRAININGS, *SWEEP])
     parser.add_argument("--sweep", action="store_true", help="the other settings, instead")
     parser.add_argument("--attacked", type=int, default=200, help="images for PGD")
     parser.add_argument("--auto", type=int, default=32, help="images for AutoAttack")

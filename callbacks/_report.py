@@ -1,7 +1,6 @@
 """What one round of explanations found, written into the run's folder and sent to the loggers."""
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lit_attr._files import plain_name
+from lit_attr._files import append_csv, plain_name, write_csv
 from lit_attr._run_dir import run_dir
 from lit_attr.callbacks._collect import class_name
 from lit_attr.metrics import Summary
@@ -168,32 +167,27 @@ def _write_files(folder: Path, report: Report, epoch: int, step: int, summary: N
     if summary is not None:
         save_png(here / "scores.png", summary)
     columns, rows = _table(report, epoch, step)
-    with (here / "samples.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
-    with (folder / "scores.csv").open("a", newline="") as file:
-        writer = csv.writer(file)
-        if file.tell() == 0:
-            writer.writerow(["epoch", "step", "method", "metric", "group", "value", "standard_error", *_COUNTS])
-        for (method, metric), groups in report.summaries.items():
-            for group, found in groups.items():
-                numbers = [float(found.value), float(found.standard_error), *(getattr(found, name) for name in _COUNTS)]
-                writer.writerow([epoch, step, method, metric, group, *numbers])
-    _write_curves(folder / "curves.csv", report, epoch, step)
+    write_csv(here / "samples.csv", columns, rows)
+    scores = [
+        [epoch, step, method, metric, group, float(found.value), float(found.standard_error)]
+        + [getattr(found, name) for name in _COUNTS]
+        for (method, metric), groups in report.summaries.items()
+        for group, found in groups.items()
+    ]
+    columns = ["epoch", "step", "method", "metric", "group", "value", "standard_error", *_COUNTS]
+    append_csv(folder / "scores.csv", columns, scores)
+    if report.curves:
+        columns = ["epoch", "step", "metric", "along", "method", "position", "value"]
+        append_csv(folder / "curves.csv", columns, _curve_points(report, epoch, step))
 
 
-def _write_curves(path: Path, report: Report, epoch: int, step: int) -> None:
+def _curve_points(report: Report, epoch: int, step: int) -> Iterator[list[object]]:
     """The mean curves, a line per point."""
-    if not report.curves:
-        return
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if file.tell() == 0:
-            writer.writerow(["epoch", "step", "metric", "along", "method", "position", "value"])
-        for metric, by_method in report.curves.items():
-            for method, values in by_method.items():
-                for i, value in enumerate(values):
-                    position = i / max(1, len(values) - 1)
-                    writer.writerow([epoch, step, metric, report.along[metric], method, position, value])
+    for metric, by_method in report.curves.items():
+        for method, values in by_method.items():
+            for i, value in enumerate(values):
+                position = i / max(1, len(values) - 1)
+                yield [epoch, step, metric, report.along[metric], method, position, value]
 
 
 def _table(report: Report, epoch: int, step: int) -> tuple[list[str], list[list[str | float]]]:

@@ -1,6 +1,5 @@
 """What one round of robustness found: numbers by name, tables, curves; files, loggers and the terminal."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lit_attr._files import append_csv, write_csv
 from lit_attr._run_dir import run_dir
 from lit_attr._view import Passes
 from lit_attr.callbacks._robust_trials import Trial
@@ -191,12 +191,12 @@ def write_robust_report(trainer: L.Trainer, report: RobustReport, name: str) -> 
     here = Path(folder) / name / f"{stage}_epoch_{epoch:04d}_step_{step:06d}"
     here.mkdir(parents=True, exist_ok=True)
     columns, rows = report.samples()
-    _write(here / "samples.csv", columns, rows)
+    write_csv(here / "samples.csv", columns, rows)
     table = report.table(epoch, step, stage)
-    _write(here.parent / "robustness.csv", COLUMNS, table, append=True)
+    append_csv(here.parent / "robustness.csv", COLUMNS, table)
     log_table(trainer.loggers, f"{name}/table", COLUMNS, table, step)
     if report.checks:
-        _write(here / "sanity.csv", list(Check._fields), [list(check) for check in report.checks])
+        write_csv(here / "sanity.csv", Check._fields, report.checks)
         log_table(
             trainer.loggers, f"{name}/sanity", list(Check._fields), [list(check) for check in report.checks], step
         )
@@ -246,14 +246,6 @@ def _curve_pictures(report: RobustReport) -> dict[str, RGB]:
         title = "accuracy under attack" if axis.startswith("eps") else "accuracy under corruption"
         found[f"curve_{axis.replace(' (L2)', '_l2')}"] = accuracy_picture(curves, title, axis)
     return found
-
-
-def _write(path: Path, columns: list[str], rows: Sequence[Sequence[Cell]], *, append: bool = False) -> None:
-    with path.open("a" if append else "w", newline="") as file:
-        writer = csv.writer(file)
-        if file.tell() == 0:
-            writer.writerow(columns)
-        writer.writerows(rows)
 
 
 def _is_attack(trial: Trial) -> bool:

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import lightning as L
 import torch
 
-from lit_attr._files import sha256, write_whole
+from lit_attr._files import sha256, write_csv, write_whole
 from lit_attr._ranks import on_each_rank, on_rank_zero
 from lit_attr.benchmark import Batch
 from lit_attr.callbacks._collect import Samples, class_name, own_samples
@@ -46,7 +45,7 @@ class RegionList:
 
     def __init__(self, folder: Path, choice: RegionChoice) -> None:
         self.folder, self.choice = folder, choice
-        with (folder / _LIST).open(newline="") as file:
+        with (folder / _LIST).open(newline="", encoding="utf-8") as file:
             self.rows = [Row(row["key"], int(row["sample"]), int(row["class"])) for row in csv.DictReader(file)]
 
     @property
@@ -119,13 +118,11 @@ def choose_regions(
 def _write_list(folder: Path, every: Sequence[tuple[list[list[object]], Counter[str]]]) -> None:
     """The list of all ranks; it comes last, so that where it is, all is there."""
     counts = sum((counts for _, counts in every), Counter[str]())  # without those that are zero
-    text = io.StringIO(newline="")
     rows = sorted((row for rows, _ in every for row in rows), key=lambda row: (row[1], row[2]))
-    csv.writer(text).writerows([_COLUMNS, *rows])
     folder.mkdir(parents=True, exist_ok=True)
     left_out = {reason: count for reason, count in sorted(counts.items()) if reason != "kept"}
     write_whole(folder / _LEFT_OUT, json.dumps(left_out).encode())
-    write_whole(folder / _LIST, text.getvalue().encode())
+    write_csv(folder / _LIST, _COLUMNS, rows)
 
 
 def _written(trainer: L.Trainer, samples: Samples, target: RegionTarget, folder: Path) -> Iterator[list[object]]:

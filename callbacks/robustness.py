@@ -29,7 +29,7 @@ from lit_attr.callbacks._robust_report import Record, RobustReport, Tried, print
 from lit_attr.callbacks._robust_trials import Trial, attack_trials, check_names, corruption_trials
 from lit_attr.callbacks._rounds import Rounds, log_everywhere
 from lit_attr.corruptions import Corruption
-from lit_attr.metrics import GradientMasking, Outcome
+from lit_attr.metrics import Check, GradientMasking, Outcome
 from lit_attr.metrics.robust_accuracy import predicted_right, robust_accuracy
 from lit_attr.metrics.similarity import spearman, ssim, topk_intersection
 from lit_attr.visual import AttackedSample, draw_attacked
@@ -190,10 +190,14 @@ class RobustnessCallback(L.Callback):
         with private_rng(module.device):  # loading, drawing and loggers may draw random numbers
             records = gather(self._try_all(trainer, module, num_samples))
             records.sort(key=lambda record: record.order)
-            checks = self._checks.judge(_columns(records)) if self._checks is not None and trainer.testing else []
+            checks = self._judged(records) if trainer.testing else []
             self.report = RobustReport(self.trials(testing=trainer.testing), records, checks)
             write_robust_report(trainer, self.report, self.name)
         return {f"{self.name}/{label}": value for label, value in self.report.scores().items()}
+
+    def _judged(self, records: list[Record]) -> list[Check]:
+        """The checks for gradient masking, where they are asked for and a sample was there to be attacked."""
+        return self._checks.judge(_columns(records)) if self._checks is not None and records else []
 
     def _try_all(self, trainer: L.Trainer, module: L.LightningModule, num_samples: int) -> list[Record]:
         """Records of this rank's samples."""

@@ -159,11 +159,11 @@ class SIGMADataModule(L.LightningDataModule):
         Where it fails, the bank of before is as it was, and in use.
 
         Args:
-            model: as it is now.
+            model: as it is now; walks are those of its weights in single precision, as samples have it.
             folder: of the new bank.
             advance: see `build_bank`.
         """
-        bank = self._build(Path(folder), model, advance)
+        bank = self._build(Path(folder), _in_single_precision(model), advance)
         self._join(bank)
         self.folder = bank.folder
 
@@ -248,6 +248,12 @@ def _folder_of(checkpoint: Path) -> Path:
     if checkpoint.parent.name == "checkpoints":
         return checkpoint.parent.parent / "sigma_bank"
     return checkpoint.with_name(f"{checkpoint.stem}_sigma_bank")
+
+
+def _in_single_precision(model: nn.Module) -> nn.Module:
+    """The model, or a copy of one that is trained in another precision (`bf16-true`, `64-true`)."""
+    single = all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    return model if single else copy.deepcopy(model).float()
 
 
 def _load(model: nn.Module, checkpoint: Path) -> None:

@@ -1,6 +1,5 @@
 """Two checkpoints on the same samples: `test --ckpt_path <file> --against <file>`, and the end of `fit --retrain`."""
 
-import csv
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,14 +9,15 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.markup import escape
 from torch import Tensor
 
+from lit_attr._files import write_csv
 from lit_attr._results import Results, logged_values, print_comparison, print_paired
 from lit_attr._run_dir import run_dir
+from lit_attr._view import looking_at
 from lit_attr.attribution import SIGMA
 from lit_attr.benchmark import paired_bootstrap
 from lit_attr.callbacks import ExplanationCallback, RobustnessCallback
@@ -190,7 +190,7 @@ def _samples(kept: _Kept, models: Mapping[str, L.LightningModule], sigma: SIGMA)
         found = sigma.explain(first, images, samples.labels.to(device))
         assert found.endpoint is not None
         ends = found.endpoint.view(len(images), -1, *images.shape[1:])[:, 0]
-        said = [{name: _predicted(one, x) for name, one in models.items()} for x in (images, ends)]
+        said = [{name: _predicted(one, x) for name, one in models.items()} for x in (images, ends.to(images))]
         for i, index in enumerate(samples.numbers):
             image, variant = images[i].float().cpu(), ends[i].float().cpu()
             before, after = ({name: (named(int(k[i])), float(p[i])) for name, (p, k) in of.items()} for of in said)
@@ -202,8 +202,8 @@ def _samples(kept: _Kept, models: Mapping[str, L.LightningModule], sigma: SIGMA)
 
 def _predicted(model: L.LightningModule, images: Tensor) -> tuple[Tensor, Tensor]:
     """Probability and class that are predicted, `[B]` each."""
-    with torch.no_grad():
-        sure, index = model.eval()(images).softmax(1).max(1)
+    with looking_at(model, images, 0) as view:
+        sure, index = view.evidence_at(view.inputs, view.rows).softmax(1).max(1)
     return sure, index
 
 
@@ -217,15 +217,11 @@ def _write(folder: Path, tested: Mapping[str, _Tested], table: Sequence[Paired],
         for place, value in first[row.measure].items()
         if place in second[row.measure]
     ]
-    tables: dict[str, list[Sequence[Any]]] = {
-        "comparison.csv": [["measure", *tested, "difference", "low", "high", "samples"], *table],
-        "comparison_samples.csv": [["measure", "index", *tested], *samples],
-    }
-    for name, rows in tables.items():
-        with (folder / name).open("w", newline="") as file:
-            csv.writer(file).writerows(rows)
+    columns = ["measure", *tested, "difference", "low", "high", "samples"]
+    write_csv(folder / "comparison.csv", columns, table)
+    write_csv(folder / "comparison_samples.csv", ["measure", "index", *tested], samples)
     for name, picture in pictures.items():
         save_png(folder / name, picture)
     console = Console()
-    for name in (*tables, *pictures):
+    for name in ("comparison.csv", "comparison_samples.csv", *pictures):
         console.print(f"Comparison: [bold]{escape(str(folder / name))}[/bold]", soft_wrap=True)

@@ -78,15 +78,27 @@ def plain_name(text: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in text)
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as the text of a CSV file with these columns; what a row lacks is empty.
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> None:
+    """Write a table whole; a row is its cells in order, or cells by column, of which those it lacks are empty.
 
     Example:
-        >>> csv_text(["a", "b"], [{"a": 1, "b": 2}, {"a": 3}]).split()
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "table.csv")
+        >>> write_csv(path, ["a", "b"], [[1, 2], {"a": 3}])
+        >>> path.read_text().split()
         ['a,b', '1,2', '3,']
     """
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    csv.writer(text).writerows([columns, *_cells(columns, rows)])
+    write_whole(path, text.getvalue().encode(errors="surrogateescape"))  # names of files need not be valid UTF-8
+
+
+def append_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Add rows to a table, which a new file begins with its columns."""
+    with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        csv.writer(file).writerows(rows if file.tell() else [columns, *rows])
+
+
+def _cells(columns: Sequence[str], rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
+    for row in rows:
+        yield [row.get(name, "") for name in columns] if isinstance(row, Mapping) else row

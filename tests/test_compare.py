@@ -5,10 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from _reference.command import QUICK, prepare, refused
-from lit_attr._compare import _has_classes, _of_robustness, _of_samples, _Tested, paired
+from lit_attr._compare import _has_classes, _Kept, _of_robustness, _of_samples, _predicted, _samples, _Tested, paired
+from lit_attr.attribution import SIGMA
 from lit_attr.benchmark import paired_bootstrap
+from lit_attr.callbacks._collect import Samples
 from lit_attr.callbacks._report import Record as Explained
 from lit_attr.callbacks._report import Report
 from lit_attr.callbacks._robust_report import Record, RobustReport, Tried
@@ -82,6 +85,29 @@ def test_the_error_of_corruptions_is_that_of_severities_alone():
     assert found["clean"] == [1.0, 1.0]
     assert [found[trial.key] for trial in trials] == [[1.0, 0.0]] * 3 + [[0.0, 0.0]]
     assert found["corruption_error"] == [0.5, 1.0]
+
+
+class Binary(torch.nn.Linear):
+    """One unit, in an output with a name."""
+
+    def forward(self, images):
+        return {"logits": super().forward(images.flatten(1))}
+
+
+def test_the_pictures_tell_what_any_model_predicts():
+    """Of one unit z the probabilities are those of (0, z), wherever the logits stand in the output."""
+    model, images = Binary(12, 1), torch.rand(5, 3, 2, 2)
+    likely = model(images)["logits"][:, 0].sigmoid().detach()
+    sure, index = _predicted(model, images)
+    assert torch.equal(index, (likely > 0.5).long())
+    assert torch.allclose(sure, torch.maximum(likely, 1 - likely))
+
+
+def test_the_pictures_of_a_model_in_half_precision():
+    kept, model = _Kept(), Binary(12, 1).bfloat16()
+    images = torch.rand(2, 3, 2, 2, dtype=torch.bfloat16)
+    kept.samples = [Samples([0, 1], [4, 7], images, torch.tensor([0, 1]))]
+    assert _samples(kept, {"one": model, "other": model}, SIGMA(paths=1, steps=2)) is not None
 
 
 def rows(path):

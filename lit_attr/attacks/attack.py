@@ -93,7 +93,8 @@ class Attack(ABC):
             inputs: samples `[B, ...]`, floating; images `[B, C, H, W]` in [0, 1] with the normalisation in the model.
             target: the true class, or with `targeted=True` the one to reach: an index, a long tensor `[B]`, a
                 `Target`; None is the predicted class.
-            start: where to begin instead of at the inputs, of their shape; only for attacks that go in steps.
+            start: where to begin instead of at the inputs, of their shape; only for attacks that go in steps, without a
+                random start.
 
         Raises:
             ValueError: for non-finite inputs or such outside their range, a class out of range, or a model that the

@@ -93,6 +93,8 @@ class WalkingAttack(Attack):
         """All runs."""
         if self.early_stop and not view.target.compares_classes:
             raise ArgumentError("early_stop", self.early_stop, f"false for a {type(view.target).__name__}")
+        if self.random_start and start is not None:
+            raise ArgumentError("start", "a tensor", "None with random_start=True")
         wide = view.inputs.to(view.dtype)
         found, best = wide.clone(), torch.full((len(wide), 2), -torch.inf, device=wide.device, dtype=torch.float64)
         left = torch.arange(len(wide), device=wide.device)

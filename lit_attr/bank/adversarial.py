@@ -24,7 +24,7 @@ from lit_attr._view import looking_at
 from lit_attr.attacks import Attack, get_attack
 from lit_attr.attacks.attack import rightly
 from lit_attr.bank.build import Samples, model_hash
-from lit_attr.bank.store import digest_of
+from lit_attr.bank.store import digest_of, in_words
 
 __all__ = ["AdversarialSet", "attack_samples"]
 
@@ -152,7 +152,7 @@ def _attacked(attack: Attack, model: nn.Module, read: Sequence[tuple[Tensor, int
 
 def _origin(attack: Attack, model: nn.Module, total: int, size: int) -> dict[str, Any]:
     """What the samples come from, in plain values."""
-    settings = {f.name: str(getattr(attack, f.name)) for f in fields(attack) if f.name != "max_batch"}
+    settings = {f.name: in_words(getattr(attack, f.name)) for f in fields(attack) if f.name != "max_batch"}
     known = model_hash(model.state_dict())
     return {"attack": type(attack).__name__, "settings": settings, "model": known, "samples": total, "size": size}
 

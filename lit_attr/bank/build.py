@@ -32,7 +32,7 @@ from lit_attr._view import looking_at
 from lit_attr.attribution import SIGMA
 from lit_attr.bank._progress import Advance, progress_bar, rate
 from lit_attr.bank._region import class_of, target_of
-from lit_attr.bank.store import Bank, Store, digest_of
+from lit_attr.bank.store import Bank, Store, digest_of, in_words
 from lit_attr.objectives import prob
 from lit_attr.targets import ClassTarget, Target
 
@@ -260,7 +260,7 @@ def _origin(plan: _Plan, sources: Sequence[int], shard_size: int, first: Labelle
     told = hashlib.sha256(repr(sources).encode())
     some = sources[:: max(1, len(sources) // 16)]
     told.update(repr([(digest_of(image, label), plan.class_of(label)) for image, label in plan.read(some)]).encode())
-    settings = {k: str(v) for k, v in dataclasses.asdict(plan.sigma).items() if k not in {"absolute", "max_batch"}}
+    settings = {k: in_words(v) for k, v in dataclasses.asdict(plan.sigma).items() if k not in {"absolute", "max_batch"}}
     masked = {"background": plan.background, "ignore_index": plan.ignore_index}
     return {
         **(masked if isinstance(first[1], Tensor) else {}),

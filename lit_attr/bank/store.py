@@ -9,6 +9,7 @@ whole or not at all; of a journal a last line that is cut is left out.
 import hashlib
 import json
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["Bank", "BankError", "Store"]
 _VERSION = 1
 _MANIFEST = "manifest.json"
 _OPEN = 32  # shards: each holds a file descriptor
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _COLUMNS = ("index", "label", "path", "key", "confidence", "steps", "reached", "l2", "ssim", "digest")
 
 
@@ -248,6 +250,11 @@ def digest_of(image: Tensor, label: int | Tensor = 0) -> int:
     if isinstance(label, Tensor):
         told += label.cpu().to(torch.int32).contiguous().numpy().tobytes()
     return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "little", signed=True)
+
+
+def in_words(setting: object) -> str:
+    """A setting as text, the same in every process: a function is known by its name, not by its address."""
+    return _ADDRESS.sub("", str(setting))
 
 
 def _name_of(origin: Mapping[str, Any]) -> str:

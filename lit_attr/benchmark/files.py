@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_attr._files import csv_text, plain_name, write_whole
+from lit_attr._files import plain_name, write_csv, write_whole
 from lit_attr.benchmark.comparisons import COLUMNS, Comparison
 from lit_attr.benchmark.identity import described
 from lit_attr.benchmark.page import page
@@ -44,9 +44,9 @@ def write_files(
         The panels.
     """
     rows = list(results.rows())
-    write_whole(folder / "table.csv", csv_text(list(rows[0]), rows).encode())
+    write_csv(folder / "table.csv", list(rows[0]), rows)
     pairs = (pair for comparison in comparisons for pair in comparison.pairs())
-    write_whole(folder / "comparisons.csv", csv_text(COLUMNS, pairs).encode())
+    write_csv(folder / "comparisons.csv", COLUMNS, pairs)
     write_whole(
         folder / "summary.json", json.dumps(summary(results, about, comparisons), indent=1, allow_nan=False).encode()
     )

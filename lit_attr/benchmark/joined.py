@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_attr._files import csv_text, write_whole
+from lit_attr._files import write_csv, write_whole
 from lit_attr.benchmark._resampling import Intervals
 from lit_attr.benchmark.page import table_section
 from lit_attr.benchmark.statistics import Bootstrap, paired_bootstrap
@@ -68,13 +68,13 @@ def join_runs(folder: str | Path, baseline: str = "") -> Path:
         raise FileNotFoundError(msg)
     rows = [row for run in runs for row in _rows(run)]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    write_whole(folder / "table.csv", csv_text(columns, rows).encode())
+    write_csv(folder / "table.csv", columns, rows)
     write_whole(folder / "index.html", _page(runs, baseline).encode())
     return folder / "index.html"
 
 
 def _read(folder: Path) -> _Run:
-    with (folder / "table.csv").open(newline="") as file:
+    with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
         return _Run(folder.name, json.loads((folder / "summary.json").read_text()), list(csv.DictReader(file)))
 
 

@@ -8,7 +8,6 @@ Deviations: half of the candidates leave after a round only if the paired interv
 best one, so that chance throws nothing out; samples of earlier rounds are kept.
 """
 
-import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from torch import nn
 
 from lit_attr._checks import ArgumentError, not_negative_int, one_of, positive_int
+from lit_attr._files import write_csv
 from lit_attr.attribution import METHODS, Method
 from lit_attr.benchmark._samples import take
 from lit_attr.benchmark._trial import WEIGHTS, Candidate, Judge
@@ -106,8 +106,7 @@ class Selection:
         """Write the table, with all digits."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
-            csv.writer(file).writerows([Row._fields, *self.table])
+        write_csv(path, Row._fields, self.table)
 
 
 def select(

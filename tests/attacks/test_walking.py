@@ -105,6 +105,8 @@ def test_a_start_of_ones_own_keeps_the_ball_around_the_input():
         torch.testing.assert_close(found[i], path(model, X[i], label[i], start[i], 4)[-1])
     far = BIM(eps=EPS, alpha=0.0, steps=1)(model, X, label, start=X + 1)
     torch.testing.assert_close(far, (X + EPS).clamp(0, 1))
+    with pytest.raises(ValueError, match="`start` must be None with random_start=True"):
+        PGD(eps=EPS)(model, X, label, start=start)
 
 
 def test_a_rule_with_a_schedule_is_an_attack():

@@ -67,6 +67,22 @@ def test_what_is_there_is_not_attacked_again(tmp_path, monkeypatch):
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(whole, again, strict=True))
 
 
+def test_a_function_is_known_by_its_name_in_every_process(tmp_path):
+    """At another address it is the same function; another name is another one."""
+
+    def loss_of(name):
+        def own(evidence, index):
+            return -evidence.gather(1, index[:, None])[:, 0]
+
+        own.__qualname__ = name
+        return PGD(eps=0.2, steps=1, loss=own)
+
+    attack_samples(tmp_path, loss_of("mine"), net(), samples())
+    assert len(attack_samples(tmp_path, loss_of("mine"), net(), samples())) == 7
+    with pytest.raises(ValueError, match=r"another `loss` \(<function mine>; now <function yours>\)"):
+        attack_samples(tmp_path, loss_of("yours"), net(), samples())
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import lightning as L
@@ -9,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, TensorDataset
 
 from _reference.foreign import Foreign, Stripes, loaders, trainer
 from _reference.processes import run
@@ -123,6 +125,16 @@ def test_the_test_has_attacks_samples_and_checks_of_its_own(tmp_path, capsys, in
     checks = table(here / "sanity.csv")
     assert logged["robust/sanity/failed"] == sum(row["passed"] == "False" for row in checks)
     assert {"large_eps", "noise", "zero_gradient"} <= {row["name"] for row in checks}
+
+
+def test_a_test_without_a_finite_sample_has_nothing_to_check(tmp_path):
+    images = torch.full_like(torch.stack([image for image, _ in Stripes()]), torch.nan)
+    data = DataLoader(TensorDataset(images, torch.zeros(len(images), dtype=torch.long)), 4)
+    run = trainer(tmp_path, robustness(attacks={"pgd": {"steps": 2}}, sanity=True))
+    with pytest.warns(UserWarning, match="have NaN or infinity"):
+        (logged,) = run.test(WithTest(), data, verbose=False)
+    assert math.isnan(logged["robust/clean"])
+    assert "robust/sanity/failed" not in logged
 
 
 def test_a_checkpoint_can_monitor_it_also_between_rounds(tmp_path):

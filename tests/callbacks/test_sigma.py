@@ -89,6 +89,14 @@ def test_variants_are_those_of_the_model_in_training(folder):
     assert not variants(refreshed[0]) <= net.samples[4]
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_the_model_in_training_may_have_another_precision(folder, precision):
+    net, data = fit(folder, 1, 2, reload_dataloaders_every_n_epochs=1, precision=precision)
+    assert data.folder == folder.with_name("bank_epoch_0001")
+    assert net.layer.weight.dtype != torch.float32
+    assert variants(data.folder) and not variants(data.folder) <= net.samples[0]
+
+
 def test_the_last_two_are_kept(folder):
     fit(folder, 1, 5, reload_dataloaders_every_n_epochs=1)
     assert sorted(path.name for path in folder.parent.glob("bank*")) == ["bank", "bank_epoch_0003", "bank_epoch_0004"]
