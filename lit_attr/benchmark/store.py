@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -139,5 +140,6 @@ class Store:
 def _sum(tensors: Mapping[str, Tensor]) -> str:
     total = 0
     for name in sorted(tensors):
-        total = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
+        plain = tensors[name].reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
+        total = zlib.crc32(plain.numpy().tobytes(), zlib.crc32(name.encode(), total))
     return f"{total:08x}"

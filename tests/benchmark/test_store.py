@@ -43,6 +43,13 @@ def test_what_metrics_share_is_written_for_each(store):
     assert all(torch.equal(read.tensors[f"defined/{name}"], both) for name in ("gap", "drop"))
 
 
+def test_inputs_in_any_precision_are_kept(store):
+    given = {"inputs": torch.rand(2, 3, 4).bfloat16(), "half": torch.rand(2).half(), "none": torch.rand(0, 3)}
+    store.write(shard(tensors=given))
+    (read,) = store.shards()
+    assert all(torch.equal(read.tensors[name], value) for name, value in given.items())
+
+
 def test_what_is_written_is_read(store):
     written = shard()
     store.write(written)
