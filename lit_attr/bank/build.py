@@ -45,7 +45,7 @@ Samples: TypeAlias = Dataset[tuple[Tensor, int]]
 Sources: TypeAlias = Samples | Dataset[Labelled]  # with class indices, or masks
 
 _WALKS, _ELEMENTS = 512, 2**24  # of a shard at most: what is lost when a run is killed, and what is under way at once
-_FEWEST = 64  # as many as are evaluated at once
+_FEWEST = 256  # walks end one after the other, and few that are left make small batches
 _PATH = 2**40  # key = path * this + index: more paths leave the walks of the first ones as they are
 _SSIM_SIDE = 11  # pixels of its window
 
