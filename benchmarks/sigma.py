@@ -1,6 +1,6 @@
 """Speed of banks: SIGMA's variants of many images against the published loop, and against the time of their passes.
 
-    python benchmarks/sigma.py --markdown docs/results/robustness.md
+    python benchmarks/sigma.py --markdown docs/results/sigma.md
 
 The published loop is restated: one image of [0, 255] and one walk at a time, with a gradient in every step, as the
 authors' code has it; "without gradient" is the same loop without what a bank does not need. Ours is `build_bank` with
