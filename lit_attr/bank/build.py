@@ -45,7 +45,7 @@ Samples: TypeAlias = Dataset[tuple[Tensor, int]]
 Sources: TypeAlias = Samples | Dataset[Labelled]  # with class indices, or masks
 
 _WALKS, _ELEMENTS = 512, 2**24  # of a shard at most: what is lost when a run is killed, and what is under way at once
-_FEWEST = 256  # walks end one after the other, and few that are left make small batches
+_FEW, _ENOUGH = 64, 256  # walks end one after the other, and few that are left make small batches
 _PATH = 2**40  # key = path * this + index: more paths leave the walks of the first ones as they are
 _SSIM_SIDE = 11  # pixels of its window
 
@@ -276,8 +276,9 @@ def _origin(plan: _Plan, sources: Sequence[int], shard_size: int, first: Labelle
 
 
 def _shard_size(walks: int, elements: int) -> int:
-    """A sixteenth of all, but neither few nor too many to be under way at once."""
-    return max(1, min(_WALKS, _ELEMENTS // elements, max(_FEWEST, -(-walks // 16))))
+    """A sixteenth of all, of few up to a half, but neither few nor too many to be under way at once."""
+    wanted = max(_FEW, min(_ENOUGH, -(-walks // 2)), -(-walks // 16))
+    return max(1, min(_WALKS, _ELEMENTS // elements, wanted))
 
 
 def _shown(advance: Advance | None, total: int, rank: int) -> AbstractContextManager[Advance]:

@@ -241,6 +241,6 @@ def test_the_hash_of_a_model():
 
 def test_the_size_of_shards():
     """Of 32 pixels in colour, and of 224."""
-    assert [_shard_size(walks, 3 * 32**2) for walks in (10, 5000, 50_000)] == [256, 313, 512]
+    assert [_shard_size(walks, 3 * 32**2) for walks in (10, 200, 1300, 5000, 50_000)] == [64, 100, 256, 313, 512]
     assert _shard_size(50_000, 3 * 224**2) == 111
     assert _shard_size(10, 2**30) == 1
