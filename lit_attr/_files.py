@@ -89,7 +89,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any] |
         ['a,b', '1,2', '3,']
     """
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([columns, *_cells(columns, rows)])
+    writer = csv.DictWriter(text, columns)  # refuses cells of other columns
+    writer.writeheader()
+    for row in rows:
+        if isinstance(row, Mapping):
+            writer.writerow(row)
+        else:
+            writer.writer.writerow(row)
     write_whole(path, text.getvalue().encode(errors="surrogateescape"))  # names of files need not be valid UTF-8
 
 
@@ -97,8 +103,3 @@ def append_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
     """Add rows to a table, which a new file begins with its columns."""
     with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
         csv.writer(file).writerows(rows if file.tell() else [columns, *rows])
-
-
-def _cells(columns: Sequence[str], rows: Iterable[Sequence[Any] | Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
-    for row in rows:
-        yield [row.get(name, "") for name in columns] if isinstance(row, Mapping) else row

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lit_attr._files import readable, require_space, sha256, write_whole
+from lit_attr._files import readable, require_space, sha256, write_csv, write_whole
 
 
 @contextmanager
@@ -53,3 +53,9 @@ def test_a_disk_without_space(tmp_path, monkeypatch):
 
 def test_sizes_are_readable():
     assert [readable(size) for size in (0, 999, 1000, 2.5e9, 7e14)] == ["0 B", "999 B", "1 kB", "2.5 GB", "700 TB"]
+
+
+def test_a_row_with_other_columns_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="not in fieldnames: 'other'"):
+        write_csv(tmp_path / "table.csv", ["a", "b"], [{"a": 1, "other": 2}])
+    assert not list(tmp_path.iterdir())
